@@ -1,0 +1,107 @@
+"""Blocks of pairs, and what every source of them can do.
+
+A source knows its rows and hands out cheap references to blocks; `PairSource.read` turns one into pixels on whatever
+thread it is called. Rows that cannot be read come back as rejects, with their number and reason.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+__all__ = ["BlockRef", "PairBlock", "PairSource", "Reject"]
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that could not be read.
+
+    Parameters
+    ----------
+    row : int
+        Its number in the input, from 0.
+    reason : str
+        Why, in a line.
+    """
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class BlockRef:
+    """Rows ``start`` to ``stop`` of a source, not yet read.
+
+    Parameters
+    ----------
+    start, stop : int
+        Row numbers in the input.
+    """
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class PairBlock:
+    """Some pairs of one survey, shape and band list.
+
+    Parameters
+    ----------
+    stamp, ctrl : float32 array, (n, band, y, x)
+        Fluxes [nanomaggy], C-contiguous and native-endian.
+    catalog : dict of array, (n,)
+        Canonical column names; float64 (NaN where missing) or str ('' where missing).
+    row : int64 array, (n,)
+        Row number in the input.
+    digest : uint64 array, (n, 2)
+        XXH64 of the bytes of each stamp and ctrl row (little-endian float32).
+    census : float64 array, (n, 2, band, 4)
+        Of each stamp and ctrl plane: number of finite pixels, of exact zeros, minimum and maximum of the finite ones.
+    bands : tuple of str
+        Band names in the order of the planes.
+    pixel_scale : float
+        Pixel scale [arcsec / pix].
+    """
+
+    stamp: np.ndarray
+    ctrl: np.ndarray
+    catalog: dict[str, np.ndarray]
+    row: np.ndarray
+    digest: np.ndarray
+    census: np.ndarray
+    bands: tuple[str, ...]
+    pixel_scale: float
+
+    def __len__(self):
+        return len(self.row)
+
+
+class PairSource(Protocol):
+    """What every source of pairs offers; `gen5astro.io.open_pairs` finds the right one.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows in the input, good or bad.
+    bands : tuple of str
+        Band names.
+    shape : tuple of int
+        ``(y, x)`` of every image.
+    pixel_scale : float
+        Pixel scale [arcsec / pix].
+    label : str
+        What to call the input in messages.
+    """
+
+    n_rows: int
+    bands: tuple[str, ...]
+    shape: tuple[int, int]
+    pixel_scale: float
+    label: str
+
+    def blocks(self, size):
+        """Yield a `BlockRef` for every `size` rows, in order."""
+
+    def read(self, ref):
+        """Return ``(PairBlock, list of Reject)`` for the rows of `ref`; thread-safe."""
