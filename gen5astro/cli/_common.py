@@ -1,0 +1,244 @@
+"""What the verbs share: the common options, progress, showing a record, claiming a place to write, exit codes.
+
+A verb is one file and ends with what its command returns, an exit code or None for 0::
+
+    @click.command()
+    @click.argument("pairs")
+    @click.option("--out", required=True, type=FOLDER, help="Folder to write.")
+    @common_options("audit")
+    def command(pairs, out, config, threads, quiet, as_json, force):
+        '''Tell a faulty injection from a physical one.'''
+        from gen5astro.audit import audit_pairs
+        from gen5astro.report.terminal import print_audit
+
+        claim_folder(out, force=force)
+        source = open_pairs(pairs)
+        with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
+            result = audit_pairs(source, config=config, threads=threads, advance=advance)
+        show(result.record, print_audit, as_json=as_json, quiet=quiet)
+        return exit_code(result.record["status"])
+
+Errors are raised, never caught, here and in the verbs: `gen5astro.cli.main` turns them into one line and an exit code.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from gen5astro.config import Config, load_config
+from gen5astro.errors import ExistsError, MissingFileError
+from gen5astro.verdict import Status
+
+__all__ = ["FILE", "FOLDER", "claim_file", "claim_folder", "common_options", "exit_code", "progress", "say", "show"]
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def common_options(section=None, *, without=()):
+    """Give a command the options that mean the same in every verb.
+
+    The command receives ``config`` (a `Config` made of ``--config``, ``--set`` and, where the section has one,
+    ``--seed``), ``threads`` (int or None), ``quiet``, ``as_json`` and ``force`` (bool).
+
+    Parameters
+    ----------
+    section : str, optional
+        Section of the config that a bare key belongs to: ``train`` lets ``--set epochs=3`` mean ``train.epochs=3``.
+    without : iterable of str
+        Options that would do nothing in this verb, of ``threads``, ``quiet``, ``json`` and ``force``.
+
+    Returns
+    -------
+    decorator : callable
+        To be put below ``@click.command`` and the verb's own options.
+    """
+    parameters = {
+        "threads": click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all processors]"),
+        "force": click.option("--force", is_flag=True, help="Overwrite what is there."),
+        "quiet": click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+        "json": click.option("--json", "as_json", is_flag=True, help="Print the record as JSON instead of tables."),
+    }
+    seeded = section is not None and _has_seed(section)
+
+    def decorate(function):
+        @functools.wraps(function)
+        def with_config(*args, config_file, settings, seed_setting=None, **options):
+            seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
+            config = load_config(config_file, (*settings, *seed), section=section)
+            return function(*args, config=config, **options)
+
+        wrapped = with_config
+        for name in reversed([name for name in parameters if name not in without]):
+            wrapped = parameters[name](wrapped)
+        if seeded:
+            wrapped = click.option("--seed", "seed_setting", type=click.IntRange(min=0), help="Random seed.")(wrapped)
+        hint = f"Any config key; a bare one is of section {section}." if section else "Any config key."
+        wrapped = click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help=hint)(wrapped)
+        return click.option("--config", "config_file", type=FILE, help="Settings (TOML).")(wrapped)
+
+    return decorate
+
+
+def _has_seed(section):
+    kinds = {each.name: each.type for each in dataclasses.fields(Config)}
+    return "seed" in {each.name for each in dataclasses.fields(kinds[section])}
+
+
+@contextlib.contextmanager
+def progress(label, total=None, *, quiet=False):
+    """Show how far a piece of work is, on standard error: a bar on a terminal, one closing line elsewhere.
+
+    Parameters
+    ----------
+    label : str
+        What is being done, such as ``measuring pairs``.
+    total : int, optional
+        Amount of work; without it the bar only moves.
+    quiet : bool
+        Show nothing.
+
+    Yields
+    ------
+    advance : callable
+        ``advance(n=1)`` adds `n` to the work done; may be called from any thread.
+    """
+    if quiet:
+        yield _ignore
+        return
+    if sys.stderr.isatty():
+        with _bar(label, total) as advance:
+            yield advance
+        return
+    start, done = time.monotonic(), 0
+
+    def count(n=1):
+        nonlocal done
+        done += n
+
+    yield count
+    say(f"{label}: {done:,} in {time.monotonic() - start:.1f} s")
+
+
+def _ignore(n=1):
+    pass
+
+
+@contextlib.contextmanager
+def _bar(label, total):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda n=1: bar.advance(task, n)
+
+
+def say(message, *, quiet=False):
+    """Print a line for people, on standard error; standard output is for results.
+
+    Parameters
+    ----------
+    message : str
+        The line.
+    quiet : bool
+        Print nothing.
+    """
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def show(record, printer, *, as_json=False, quiet=False):
+    """Print a record on standard output: as JSON where asked, else with its printer.
+
+    Parameters
+    ----------
+    record : dict
+        Plain types, as they are written to the JSON file.
+    printer : callable
+        ``printer(record)`` prints tables for people.
+    as_json : bool
+        Print JSON; this holds even when `quiet`.
+    quiet : bool
+        Print no tables.
+    """
+    if as_json:
+        click.echo(json.dumps(record, indent=2, sort_keys=True, allow_nan=False))
+    elif not quiet:
+        printer(record)
+
+
+def exit_code(status):
+    """Return the exit code that belongs to a status.
+
+    Parameters
+    ----------
+    status : str or Status
+        What the gates say together.
+
+    Returns
+    -------
+    code : int
+        0 for PASS and SKIP, 3 for anything else.
+    """
+    return 0 if Status(status).passed else 3
+
+
+def claim_file(path, *, force=False):
+    """Refuse a file that would be overwritten or could not be written; make its folder.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    force : bool
+        Whether it may be overwritten.
+
+    Raises
+    ------
+    ExistsError
+        If it is there and `force` is not given, or if it is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ExistsError(f"output {path}", got="a folder", expected="the name of a file")
+    if path.exists() and not force:
+        raise ExistsError(f"output {path}", got="a file that is there", remedy="choose another --out, or pass --force")
+    _make_folder(path.parent)
+
+
+def claim_folder(path, *, force=False):
+    """Make an output folder; refuse one that holds something.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder to write into.
+    force : bool
+        Whether files in it may be overwritten.
+
+    Raises
+    ------
+    ExistsError
+        If it holds files and `force` is not given, or if it is a file.
+    """
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise ExistsError(f"output {path}", got="a folder with files", remedy="choose another --out, or pass --force")
+    _make_folder(path)
+
+
+def _make_folder(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ExistsError(f"output {path}", got="a file of that name", expected="a folder") from error
+    except OSError as error:
+        raise MissingFileError(f"output {path}", got=error.strerror, expected="a folder that can be made") from error
