@@ -1,0 +1,55 @@
+"""Real lens candidates: images that know what they are called."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gen5astro.io.fits import Image
+
+__all__ = ["Candidate", "read_candidates"]
+
+
+@dataclass(frozen=True)
+class Candidate(Image):
+    """A real lens candidate: an `~gen5astro.io.fits.Image` that knows what it is called.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the search that found it.
+    tier : str
+        The grade that this search gave it; none is confirmed.
+    """
+
+    name: str = ""
+    tier: str = ""
+
+
+def read_candidates(path):
+    """Read a FITS file of candidates, one image HDU (band, y, x) each.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; each HDU's header gives NAME, TIER, BANDS, PIXSCALE, RA and DEC.
+
+    Returns
+    -------
+    candidates : list of Candidate
+        In the order of the file.
+    """
+    from astropy.io import fits
+
+    with fits.open(path, memmap=False) as hdus:
+        return [
+            Candidate(
+                pixels=np.ascontiguousarray(hdu.data, dtype=np.float32),
+                bands=tuple(hdu.header["BANDS"]),
+                pixel_scale=hdu.header["PIXSCALE"],
+                ra=hdu.header["RA"],
+                dec=hdu.header["DEC"],
+                name=hdu.header["NAME"],
+                tier=hdu.header["TIER"],
+            )
+            for hdu in hdus[1:]
+        ]
