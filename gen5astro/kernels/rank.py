@@ -1,0 +1,156 @@
+"""Area under the ROC curve from ranks, and its bootstrap over groups.
+
+The AUC is the share of (positive, negative) pairs in which the positive scores higher, a tie counting one half
+(Mann-Whitney). In a bootstrap draw a row weighs as often as its group was drawn, so the scores are sorted once for all.
+"""
+
+import numpy as np
+
+from gen5astro.errors import ShapeError
+from gen5astro.kernels import compiled
+
+__all__ = ["auc", "bootstrap_auc", "draw_groups"]
+
+_LANES = 16
+
+
+def auc(scores, labels, weights=None):
+    """Compute the area under the ROC curve.
+
+    Parameters
+    ----------
+    scores : array, (m,)
+        Higher means more probably positive.
+    labels : bool or int array, (m,)
+        Whether a row is positive (1) or negative (0).
+    weights : array, (m,), optional
+        Weight of each row, 0 or more; default: 1 each.
+
+    Returns
+    -------
+    area : float
+        From 0 to 1, ties counting one half; NaN where a class is absent or a score is NaN.
+
+    Raises
+    ------
+    ShapeError
+        If the lengths differ or a label is neither 0 nor 1.
+    """
+    scores, labels = _checked_scores(scores, labels)
+    if scores.shape[1] != 1:
+        raise ShapeError("scores", got=f"shape {scores.shape}", expected="(m,)")
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if weights.shape != labels.shape or not np.all(weights >= 0):
+        raise ShapeError("weights", got=f"shape {weights.shape}", expected=f"{labels.shape}, 0 or more")
+    areas = np.empty((1, 1))
+    order, last_of_tie = _ranking(scores[:, 0])
+    _weighted_areas(order, last_of_tie, labels, np.arange(len(labels)), weights[:, None], areas[0])
+    return float(areas[0, 0]) if not np.isnan(scores).any() else float("nan")
+
+
+def draw_groups(n_groups, n_draws, rng):
+    """Draw groups with replacement, as many as there are, again and again.
+
+    Parameters
+    ----------
+    n_groups : int
+        Number of groups.
+    n_draws : int
+        Number of draws.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    draws : int32 array, (n_draws, n_groups)
+        How often each group was drawn; every row sums to `n_groups`.
+    """
+    draws = np.empty((n_draws, n_groups), np.int32)
+    for draw in draws:
+        draw[:] = np.bincount(rng.integers(0, n_groups, n_groups, dtype=np.int32), minlength=n_groups)
+    return draws
+
+
+def bootstrap_auc(scores, labels, groups, draws):
+    """Compute the area under the ROC curve for every bootstrap draw over groups.
+
+    Parameters
+    ----------
+    scores : array, (m, s) or (m,)
+        One or several scores of every row; all see the same draws.
+    labels : bool or int array, (m,)
+        Whether a row is positive (1) or negative (0).
+    groups : int array, (m,)
+        Group of each row, a column number of `draws`.
+    draws : int array, (b, G)
+        How often each group counts in each draw, as from `draw_groups`.
+
+    Returns
+    -------
+    areas : float64 array, (b, s)
+        NaN where a draw lacks a class, and throughout a column that holds a NaN.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, a label is neither 0 nor 1, or a group is not in `draws`.
+    """
+    scores, labels = _checked_scores(scores, labels)
+    groups, draws = np.asarray(groups, dtype=np.int64), np.asarray(draws)
+    if draws.ndim != 2:
+        raise ShapeError("draws", got=f"shape {draws.shape}", expected="(b, G)")
+    if groups.shape != labels.shape:
+        raise ShapeError("groups", got=f"shape {groups.shape}", expected=f"{labels.shape}")
+    if len(groups) and not (0 <= groups.min() and groups.max() < draws.shape[1]):
+        raise ShapeError("groups", got=f"{groups.min()} to {groups.max()}", expected=f"0 to {draws.shape[1] - 1}")
+    areas = np.empty((scores.shape[1], len(draws)))
+    rankings = [_ranking(column) for column in scores.T]
+    for begin in range(0, len(draws), _LANES):
+        counts = np.ascontiguousarray(draws[begin : begin + _LANES].T, dtype=np.float64)
+        for column, (order, last_of_tie) in enumerate(rankings):
+            _weighted_areas(order, last_of_tie, labels, groups, counts, areas[column, begin : begin + _LANES])
+    areas[np.isnan(scores).any(axis=0)] = np.nan
+    return areas.T
+
+
+def _checked_scores(scores, labels):
+    """Return scores as (m, s) and labels as bool."""
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    scores = scores[:, None] if scores.ndim == 1 else scores
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ShapeError("scores and labels", got=f"shapes {scores.shape} and {labels.shape}", expected="equal lengths")
+    positive = labels.astype(bool)
+    if not np.array_equal(positive, labels):
+        raise ShapeError("labels", got="other values", expected="0 and 1")
+    return scores, positive
+
+
+def _ranking(scores):
+    """Rows in rising order of score, and which of them is the last of its tie."""
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    last_of_tie = np.ones(len(scores), bool)
+    last_of_tie[:-1] = ordered[1:] != ordered[:-1]
+    return order, last_of_tie
+
+
+@compiled
+def _weighted_areas(order, last_of_tie, labels, groups, weights, areas):
+    """Mann-Whitney areas of all columns of `weights` (group, draw) in one pass over the ranking."""
+    n_draws = weights.shape[1]
+    below = np.zeros(n_draws)
+    tied_positive, tied_negative = np.zeros(n_draws), np.zeros(n_draws)
+    positive, twice_area = np.zeros(n_draws), np.zeros(n_draws)
+    for k in range(len(order)):
+        weight = weights[groups[order[k]]]
+        tied = tied_positive if labels[order[k]] else tied_negative
+        for draw in range(n_draws):
+            tied[draw] += weight[draw]
+        if last_of_tie[k]:
+            for draw in range(n_draws):
+                twice_area[draw] += tied_positive[draw] * (2.0 * below[draw] + tied_negative[draw])
+                positive[draw] += tied_positive[draw]
+                below[draw] += tied_negative[draw]
+                tied_positive[draw] = tied_negative[draw] = 0.0
+    for draw in range(n_draws):
+        areas[draw] = 0.5 * twice_area[draw] / (positive[draw] * below[draw])
