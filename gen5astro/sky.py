@@ -1,0 +1,182 @@
+"""Separations on the sky, cells of the sky, and the groups of objects that must stay together.
+
+Positions are ICRS degrees and are turned into unit vectors, so that neither the wrap of right ascension nor the poles
+are special. Two injections into one host, or into neighbors that share pixels, are not independent: they are one
+group, and every split, fold and bootstrap draw takes a group whole.
+"""
+
+import numpy as np
+from astropy.coordinates import angular_separation
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from gen5astro.errors import FormatError, ShapeError
+
+__all__ = ["chord", "effective_number", "group_objects", "separation_arcsec", "sky_cell", "unit_vectors"]
+
+_ARCSEC = np.pi / 180.0 / 3600.0
+
+
+def separation_arcsec(ra, dec, other_ra, other_dec):
+    """Angle between positions on the sky, by Vincenty's formula, which is exact at every distance.
+
+    Parameters
+    ----------
+    ra, dec : float or float64 array
+        Positions [deg].
+    other_ra, other_dec : float or float64 array
+        Positions to measure to [deg]; broadcast against the first.
+
+    Returns
+    -------
+    separation : float64 or float64 array
+        Separation [arcsec].
+    """
+    return angular_separation(*map(np.radians, (ra, dec, other_ra, other_dec))) / _ARCSEC
+
+
+def unit_vectors(ra, dec):
+    """Unit vectors of positions on the sky.
+
+    Parameters
+    ----------
+    ra, dec : float64 array, (n,)
+        Positions [deg].
+
+    Returns
+    -------
+    vectors : float64 array, (n, 3)
+        Of unit length; NaN where a position is.
+    """
+    ra, dec = np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64))
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def chord(separation_arcsec):
+    """Straight distance between two unit vectors that are an angle apart.
+
+    Parameters
+    ----------
+    separation_arcsec : float or float64 array
+        Angle [arcsec].
+
+    Returns
+    -------
+    distance : float64 or float64 array
+        Length of the chord, 0 to 2.
+    """
+    return 2.0 * np.sin(np.minimum(np.asarray(separation_arcsec) * _ARCSEC, np.pi) / 2.0)
+
+
+def sky_cell(ra, dec, *, size_deg):
+    """Cell of the sky that a position is in: stripes of equal declination, cut into cells of about equal area.
+
+    Parameters
+    ----------
+    ra, dec : float64 array, (n,)
+        Positions [deg].
+    size_deg : float
+        Side of a cell [deg].
+
+    Returns
+    -------
+    cell : int64 array, (n,)
+        ``stripe * 2**32 + column``; -1 where a position is not finite.
+    """
+    ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    located = np.isfinite(ra) & np.isfinite(dec)
+    stripe = np.floor((dec[located] + 90.0) / size_deg)
+    middle = np.radians(np.minimum((stripe + 0.5) * size_deg - 90.0, 90.0))
+    columns = np.maximum(np.floor(360.0 * np.cos(middle) / size_deg), 1.0)
+    column = np.minimum(np.floor(ra[located] % 360.0 / 360.0 * columns), columns - 1.0)
+    cell = np.full(ra.shape, -1, np.int64)
+    cell[located] = stripe.astype(np.int64) * 2**32 + column.astype(np.int64)
+    return cell
+
+
+def group_objects(ra, dec, host_id, *, min_separation_arcsec):
+    """Group objects that share a host or lie close together, friends of friends.
+
+    Two objects are in one group if they have the same `host_id`, or lie within `min_separation_arcsec` of each other,
+    or are joined by a chain of such objects. An object without a position is grouped by its host alone, one without
+    either is a group of its own.
+
+    Parameters
+    ----------
+    ra, dec : float64 array, (n,)
+        Positions [deg]; NaN where unknown.
+    host_id : str array, (n,)
+        Name of the host, unique over the whole input; '' where unknown.
+    min_separation_arcsec : float
+        Separation at and below which two objects belong together [arcsec].
+
+    Returns
+    -------
+    groups : int64 array, (n,)
+        Labels from 0, in the order in which the groups first appear.
+
+    Raises
+    ------
+    ShapeError
+        If the columns differ in length.
+    FormatError
+        If a declination is outside -90 to 90 degrees.
+    """
+    ra, dec, host_id = np.asarray(ra, np.float64), np.asarray(dec, np.float64), np.asarray(host_id, dtype=str)
+    if not ra.shape == dec.shape == host_id.shape or ra.ndim != 1:
+        shapes = f"{ra.shape}, {dec.shape} and {host_id.shape}"
+        raise ShapeError("ra, dec and host_id", got=shapes, expected="three columns of one length")
+    located, named = np.isfinite(ra) & np.isfinite(dec), host_id != ""
+    _check_declinations(dec, located)
+    places, place = np.unique(np.stack([ra[located], dec[located]], axis=1), axis=0, return_inverse=True)
+    hosts, host = np.unique(host_id[named], return_inverse=True)
+    # Nodes of the graph: hosts, then distinct places, then one for every object that has neither.
+    node = np.empty(len(ra), np.int64)
+    alone = ~located & ~named
+    node[alone] = len(hosts) + len(places) + np.arange(np.count_nonzero(alone))
+    node[located] = len(hosts) + place
+    place_node = node[located & named]
+    node[named] = host
+    close = cKDTree(unit_vectors(*places.T)).query_pairs(chord(min_separation_arcsec), output_type="ndarray")
+    first = np.concatenate([node[located & named], len(hosts) + close[:, 0]])
+    second = np.concatenate([place_node, len(hosts) + close[:, 1]])
+    n_nodes = len(hosts) + len(places) + np.count_nonzero(alone)
+    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(n_nodes, n_nodes))
+    _, component = connected_components(graph, directed=False)
+    return _by_first_appearance(component[node])
+
+
+def _check_declinations(dec, located):
+    wrong = np.flatnonzero(located & (np.abs(dec) > 90.0))
+    if wrong.size:
+        got = f"{dec[wrong[0]]:g} in row {wrong[0]}" + (f" ({wrong.size} such rows)" if wrong.size > 1 else "")
+        raise FormatError("column dec", got=got, expected="degrees, -90 to 90", remedy="are ra and dec swapped?")
+
+
+def _by_first_appearance(labels):
+    """Renumber labels from 0 in the order in which they first appear."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
+
+
+def effective_number(groups):
+    """Effective number of independent groups, ``(sum n)^2 / sum n^2`` (Kish 1965), n the members of each.
+
+    Equal groups count fully; where one group holds nearly all members it tends to 1.
+
+    Parameters
+    ----------
+    groups : int64 or str array, (n,)
+        Label of each object.
+
+    Returns
+    -------
+    number : float
+        From 0 (no objects) to the number of groups.
+    """
+    _, members = np.unique(np.asarray(groups), return_counts=True)
+    members = members.astype(np.float64)
+    return float(members.sum() ** 2 / (members**2).sum()) if members.size else 0.0
