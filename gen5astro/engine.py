@@ -55,7 +55,7 @@ def map_blocks(function, blocks, *, threads=None):
     if threads < 1:
         raise ConfigError("threads", got=threads, expected="1 or more")
     pool = ThreadPoolExecutor(threads, thread_name_prefix="gen5astro")
-    pending = deque()
+    pending: deque = deque()
     try:
         for block in blocks:
             pending.append(pool.submit(function, block))

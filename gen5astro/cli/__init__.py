@@ -1,6 +1,6 @@
 """The command line: one file a verb, and the one place where errors become a line and an exit code.
 
-A verb is a public module of this package that defines ``command``; the file ``build_hdf5.py`` is ``gen5astro build-hdf5``.
+A verb is a public module of this package that defines ``command``; ``build_hdf5.py`` is ``gen5astro build-hdf5``.
 Modules of verbs import nothing heavy before they run, so that ``--help`` answers at once.
 """
 
@@ -83,18 +83,16 @@ class VerbGroup(click.Group):
             raise click.UsageError(f"no command {args[0]!r}: {guess}(there are: {', '.join(names)})", ctx=ctx)
         return super().resolve_command(ctx, args)
 
-    def main(self, args=None, prog_name="gen5astro", standalone_mode=True, **extra):
+    def main(self, *arguments, standalone_mode=True, **options):
         """Run a command line and leave the interpreter with its exit code.
 
         Parameters
         ----------
-        args : list of str, optional
-            The arguments; default those of the process.
-        prog_name : str
-            Name shown in help and messages.
+        *arguments
+            Passed to click: the list of arguments, default those of the process.
         standalone_mode : bool
             False lets errors through and returns instead of leaving.
-        **extra
+        **options
             Passed to click.
 
         Returns
@@ -102,10 +100,11 @@ class VerbGroup(click.Group):
         outcome : object
             What the command returned; only where `standalone_mode` is False.
         """
+        options = {"prog_name": self.name, **options, "standalone_mode": False}
         if not standalone_mode:
-            return super().main(args, prog_name, standalone_mode=False, **extra)
+            return super().main(*arguments, **options)
         try:
-            outcome = super().main(args, prog_name, standalone_mode=False, **extra)
+            outcome = super().main(*arguments, **options)
         except Gen5Error as error:
             _complain(error)
             sys.exit(error.exit_code)
@@ -137,12 +136,12 @@ def _report_bug():
     sys.exit(1)
 
 
-@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("gen5astro", cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gen5astro")
 def main():
     """Tell a faulty lens injection from a physical one; build the cube, train on it, prove it on real lenses.
 
-    INPUT is a file of pairs (stamp with an injected arc, ctrl without), a cube, or a run; the word "sample" stands for the
-    real galaxies inside the package wherever hosts are asked for. Exit codes: 0 all pass, 1 a bug, 2 bad input, 3 a gate
-    did not pass, 130 interrupted.
+    A pair is a stamp (a real galaxy with an injected arc) and its ctrl (the same galaxy without). The word "sample"
+    stands for the real galaxies inside the package wherever hosts are asked for. Exit codes: 0 all pass, 1 a bug,
+    2 bad input, 3 a gate did not pass, 130 interrupted.
     """

@@ -87,8 +87,7 @@ def common_options(section=None, *, without=()):
 
 
 def _has_seed(section):
-    kinds = {each.name: each.type for each in dataclasses.fields(Config)}
-    return "seed" in {each.name for each in dataclasses.fields(kinds[section])}
+    return "seed" in {each.name for each in dataclasses.fields(getattr(Config(), section))}
 
 
 @contextlib.contextmanager
@@ -133,10 +132,10 @@ def _ignore(n=1):
 @contextlib.contextmanager
 def _bar(label, total):
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=total)
         yield lambda n=1: bar.advance(task, n)
 

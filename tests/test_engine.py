@@ -1,0 +1,94 @@
+"""Blocks come back in order, few are under way at once, and errors reach the caller."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from gen5astro.engine import default_threads, map_blocks
+from gen5astro.errors import ConfigError, FormatError
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_results_keep_the_order_of_the_blocks(threads):
+    def slow_when_early(block):
+        time.sleep(0.002 * (20 - block) / 20)
+        return block * block
+
+    assert list(map_blocks(slow_when_early, range(20), threads=threads)) == [block * block for block in range(20)]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_blocks_are_drawn_only_as_fast_as_results_are_consumed(threads):
+    drawn = []
+
+    def blocks():
+        for block in range(100):
+            drawn.append(block)
+            yield block
+
+    for consumed, _ in enumerate(map_blocks(lambda block: block, blocks(), threads=threads), start=1):
+        assert len(drawn) <= consumed + 2 * threads
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_error_arrives_after_the_results_before_it(threads):
+    def fail_at_five(block):
+        if block == 5:
+            raise FormatError("block 5")
+        return block
+
+    results = map_blocks(fail_at_five, range(50), threads=threads)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(FormatError, match="block 5"):
+        next(results)
+
+
+def test_an_error_while_drawing_blocks_arrives_too():
+    def blocks():
+        yield 0
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(map_blocks(abs, blocks(), threads=2))
+
+
+def test_stopping_early_drops_what_has_not_begun_and_leaves_no_thread():
+    begun = []
+    gate = threading.Event()
+
+    def wait(block):
+        begun.append(block)
+        if block:
+            gate.wait(5)
+        return block
+
+    results = map_blocks(wait, range(1000), threads=2)
+    assert next(results) == 0
+    gate.set()
+    results.close()
+    assert len(begun) <= 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("gen5astro")]
+
+
+def test_several_threads_are_really_used():
+    barrier = threading.Barrier(3, timeout=10)
+    assert list(map_blocks(lambda _: barrier.wait() >= 0, range(3), threads=3)) == [True] * 3
+
+
+def test_no_blocks_make_no_results():
+    assert list(map_blocks(abs, [], threads=2)) == []
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_fewer_than_one_thread_is_refused(threads):
+    with pytest.raises(ConfigError, match="threads: got"):
+        list(map_blocks(abs, [1], threads=threads))
+
+
+def test_the_default_is_what_the_process_may_use(monkeypatch):
+    assert default_threads() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_threads() == 1
