@@ -148,7 +148,13 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings."""
+    """All settings.
+
+    Parameters
+    ----------
+    measure, audit, normalize, build, inject, train, evaluate : dataclass instance
+        The sections.
+    """
 
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
@@ -339,6 +345,4 @@ def describe(kind):
         ``(name, default, doc)``.
     """
     default = kind()
-    return [
-        (each.name, getattr(default, each.name), each.metadata.get("doc", "")) for each in dataclasses.fields(kind)
-    ]
+    return [(each.name, getattr(default, each.name), each.metadata.get("doc", "")) for each in dataclasses.fields(kind)]

@@ -67,7 +67,7 @@ install_once() {
         fi
     fi
     require_compiler
-    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || [ ! -x "$venv/bin/pip" ]; then
+    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
         make_venv
     fi
     require_headers
