@@ -99,12 +99,13 @@ class InjectConfig:
     size: int = _key(64, "side of the written images [pix]")
     supersampling: int = _key(3, "rays a pixel side")
     velocity_boost: tuple[float, float] = _key(
-        (1.0, 1.5), "uniform range of the factor on the host's velocity dispersion, so that wide arcs are not rare"
+        (0.7, 1.9), "uniform range of the factor on the host's velocity dispersion: all hosts reach narrow and wide arcs"
     )
-    z_lens: tuple[float, float] = _key((0.2, 0.6), "uniform range of the lens redshift")
-    z_source: tuple[float, float] = _key((1.0, 3.0), "uniform range of the source redshift")
+    z_lens: tuple[float, float] = _key((0.2, 0.7), "uniform range of the lens redshift")
+    z_source: tuple[float, float] = _key((0.9, 3.0), "uniform range of the source redshift")
     theta_e_arcsec: tuple[float, float] = _key((0.5, 3.0), "draws outside this range are drawn again [arcsec]")
     source_mag_r: tuple[float, float] = _key((22.0, 25.0), "uniform range of the source's unlensed r magnitude (AB)")
+    source_offset: float = _key(0.5, "sources lie uniformly in area within this many theta_E of the lens, at most 0.8")
     shear: tuple[float, float] = _key((0.0, 0.08), "uniform range of the external shear")
     poisson: bool = _key(False, "add the arc's own photon noise")
     gain_electrons_per_nmgy: float = _key(300.0, "electrons a nanomaggy behind poisson")

@@ -179,7 +179,7 @@ def write_candidates(folder, path):
 def read_lenses(path):
     """Return the rows of lenscat that a search for lenses found."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.reader(stream)][1:]
+        rows = list(csv.reader(stream))[1:]
     rows = [row for row in rows if any(reference in row[6] for reference in LENS_SEARCHES)]
     names = ("name", "ra", "dec", "z_lens", "kind", "grading", "ref")
     table = Table(rows=rows, names=names, dtype=(str,) * len(names))

@@ -1,7 +1,7 @@
 """Real galaxies, lens candidates and known lenses that travel with the package.
 
-Read on first use and kept; what is returned is shared and not to be written to. ``docs/reference/sample.rst`` says where
-each comes from, under which license, and whom to acknowledge.
+Read on first use and kept; what is returned is shared and not to be written to. ``docs/reference/sample.rst`` says
+where each comes from, under which license, and whom to acknowledge.
 """
 
 from functools import cache
@@ -34,10 +34,10 @@ def load_hosts():
 
     Returns
     -------
-    hosts : gen5astro.inject.hosts.Hosts
+    hosts : gen5astro.sample.hosts.Hosts
         Images (30, 3, 91, 91) [nanomaggy], bands g, r, z, 0.263 arcsec / pix.
     """
-    from gen5astro.inject.hosts import read_hosts
+    from gen5astro.sample.hosts import read_hosts
 
     return read_hosts("sample")
 
@@ -45,8 +45,8 @@ def load_hosts():
 def load_psf():
     """Load a real DECam coadd PSF for each band.
 
-    The stored wings are negative by less than 7e-4 of the flux in all; they are kept, and the sum is made exactly 1. The
-    PSF is one of the Legacy Surveys, not that of the DES galaxies beside it.
+    The stored wings are negative by less than 7e-4 of the flux in all; they are kept, and the sum is made exactly 1.
+    The PSF is one of the Legacy Surveys, not that of the DES galaxies beside it.
 
     Returns
     -------

@@ -1,0 +1,205 @@
+"""From a lens and a source to the arc's light in every band.
+
+Rays are shot once, on a grid finer than the pixels; the source's surface brightness is evaluated once on them; bands
+differ by its color and by their PSF, with which the pixels are convolved. Rays of a pixel that no light reaches are not
+shot, and where the source is too steep for the grid (cusps, small counter-images) a cell is divided again.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from scipy import fft, special
+
+from gen5astro.errors import ShapeError
+from gen5astro.inject.lens import deflect, lens_terms
+
+__all__ = ["render_arcs", "render_source"]
+
+_FAINTEST = 1e-7
+_STEEPEST = 0.3
+_DIVISION = 5
+_LIPSCHITZ_MARGIN = 1.2
+
+
+def render_arcs(parameters, shape, pixel_scale, psf, *, bands, supersampling, refine=True):
+    """Render the arcs of some injections in every band.
+
+    Parameters
+    ----------
+    parameters : dict of array, (n,)
+        What `render_source` takes, and ``source_mag_<band>``, the source's unlensed AB magnitude.
+    shape : tuple of int
+        ``(y, x)`` of the images.
+    pixel_scale : float
+        Pixel scale of images and PSF [arcsec / pix].
+    psf : float64 array, (band, k, k)
+        PSF of each band, of sum 1, centered on pixel (k // 2, k // 2).
+    bands : sequence of str
+        Names of the bands.
+    supersampling : int
+        Rays a pixel side.
+    refine : bool
+        Divide cells again where the source is steep.
+
+    Returns
+    -------
+    arcs : float64 array, (n, band, y, x)
+        Flux of the arcs [nanomaggy]. Each is rendered by itself, so none depends on its neighbors.
+    magnification : float64 array, (n,)
+        Lensed flux that falls in the image, over the source's flux.
+    """
+    count = len(parameters["theta_e_arcsec"])
+    arcs = np.empty((count, len(bands), *shape))
+    magnification = np.empty(count)
+    convolve = _convolution(psf, shape)
+    for row in range(count):
+        one = {name: values[row] for name, values in parameters.items()}
+        light = render_source(one, shape, pixel_scale, supersampling=supersampling, refine=refine)
+        magnification[row] = light.sum()
+        flux = [10 ** (-0.4 * (one[f"source_mag_{band}"] - 22.5)) for band in bands]
+        arcs[row] = convolve(light) * np.reshape(flux, (-1, 1, 1))
+    return arcs, magnification
+
+
+def _convolution(psf, shape):
+    """Function that convolves an image of `shape` with each PSF and keeps its frame; outside it there is no light."""
+    sides = psf.shape[-2:]
+    if psf.ndim != 3 or not all(side % 2 for side in sides):
+        raise ShapeError("PSF", got=psf.shape, expected="(band, k, k) with odd k")
+    half = [side // 2 for side in sides]
+    padded = tuple(fft.next_fast_len(size + middle, real=True) for size, middle in zip(shape, half, strict=True))
+    if any(side > size for side, size in zip(sides, padded, strict=True)):
+        padded = tuple(fft.next_fast_len(max(*pair), real=True) for pair in zip(sides, padded, strict=True))
+    kernel = np.zeros((len(psf), *padded))
+    kernel[:, : sides[0], : sides[1]] = psf
+    transform = fft.rfft2(np.roll(kernel, (-half[0], -half[1]), axis=(1, 2)))
+
+    def convolve(light):
+        spectrum = fft.rfft2(light, s=padded)
+        return fft.irfft2(spectrum * transform, s=padded)[:, : shape[0], : shape[1]]
+
+    return convolve
+
+
+def render_source(parameters, shape, pixel_scale, *, supersampling, refine=True):
+    """Render lensed light of unit source flux, before the PSF.
+
+    Parameters
+    ----------
+    parameters : mapping of str to float
+        One injection: ``theta_e_arcsec, lens_e1, lens_e2, gamma1, gamma2`` (lens), ``source_x, source_y`` [arcsec from
+        the lens], ``source_radius_arcsec, source_index, source_e1, source_e2`` (Sersic source; its half-light radius is
+        that of the circle with the same area), ``center_x, center_y`` (the lens [pix]).
+    shape : tuple of int
+        ``(y, x)`` of the image.
+    pixel_scale : float
+        Pixel scale [arcsec / pix].
+    supersampling : int
+        Rays a pixel side.
+    refine : bool
+        Divide cells again where the source varies by more than they resolve.
+
+    Returns
+    -------
+    light : float64 array, (y, x)
+        Fraction of the source's flux in each pixel; its sum is the magnification of what falls in the image.
+    """
+    get = parameters.__getitem__
+    terms = lens_terms(
+        theta_e=get("theta_e_arcsec"),
+        e1=get("lens_e1"),
+        e2=get("lens_e2"),
+        gamma1=get("gamma1"),
+        gamma2=get("gamma2"),
+    )
+    source = _source_terms(parameters)
+    light = np.empty(shape)
+    center = (float(get("center_x")), float(get("center_y")))
+    _shoot(terms, source, center[0], center[1], float(pixel_scale), int(supersampling), refine, light)
+    return light
+
+
+def _source_terms(parameters):
+    """Numbers of the Sersic source that the kernel takes; its total flux is 1."""
+    radius, index = float(parameters["source_radius_arcsec"]), float(parameters["source_index"])
+    e1, e2 = parameters["source_e1"], parameters["source_e2"]
+    strength = math.hypot(e1, e2)
+    phi, q = 0.5 * math.atan2(e2, e1), (1 - strength) / (1 + strength)
+    b = special.gammaincinv(2 * index, 0.5)
+    total = 2 * math.pi * index * radius**2 * math.exp(b) * b ** (-2 * index) * math.gamma(2 * index)
+    farthest = radius * (1 - math.log(_FAINTEST) / b) ** index
+    return np.array(
+        [
+            parameters["source_x"],
+            parameters["source_y"],
+            math.cos(phi),
+            math.sin(phi),
+            q,
+            radius,
+            index,
+            b,
+            1 / total,
+            farthest,
+        ]
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _source_radius(x, y, terms, source):
+    """Elliptical radius in the source at which the ray through (x, y) ends [arcsec]."""
+    alpha_x, alpha_y = deflect(x, y, terms)
+    dx, dy = x - alpha_x - source[0], y - alpha_y - source[1]
+    along = source[2] * dx + source[3] * dy
+    across = source[2] * dy - source[3] * dx
+    q = source[4]
+    return math.sqrt(q * along * along + across * across / q)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _stretch(x, y, terms):
+    """Bound on how much longer a short step at (x, y) is in the source plane than in the image plane."""
+    r = math.sqrt(x * x + y * y)
+    shear = math.sqrt(terms[5] * terms[5] + terms[6] * terms[6])
+    return max(1.0, terms[7] / (math.sqrt(terms[2]) * r) - 1.0) + shear
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _shoot(terms, source, center_x, center_y, pixel_scale, supersampling, refine, light):
+    height, width = light.shape
+    step = pixel_scale / supersampling
+    fine = step / _DIVISION
+    squeeze = 1.0 / math.sqrt(source[4])
+    radius, index, b = source[5], source[6], source[7]
+    for row in range(height):
+        for column in range(width):
+            left = (column - center_x - 0.5) * pixel_scale
+            bottom = (row - center_y - 0.5) * pixel_scale
+            light[row, column] = 0.0
+            x, y = left + 0.5 * pixel_scale, bottom + 0.5 * pixel_scale
+            if math.sqrt(x * x + y * y) > terms[7]:
+                reach = _LIPSCHITZ_MARGIN * _stretch(x, y, terms) * pixel_scale * squeeze
+                if _source_radius(x, y, terms, source) > source[9] + reach:
+                    continue
+            total = 0.0
+            for down in range(supersampling):
+                for across in range(supersampling):
+                    x, y = left + (across + 0.5) * step, bottom + (down + 0.5) * step
+                    r = _source_radius(x, y, terms, source) / radius
+                    brightness = math.exp(-b * (r ** (1.0 / index) - 1.0))
+                    if refine:
+                        reach = _stretch(x, y, terms) * step * squeeze / radius
+                        inner = max(r - 0.5 * reach, 0.25 * reach)
+                        slope = reach * b / index * inner ** (1.0 / index - 1.0)
+                        peak = math.exp(-b * (inner ** (1.0 / index) - 1.0))
+                        if slope * slope * peak > _STEEPEST:
+                            brightness = 0.0
+                            for below in range(_DIVISION):
+                                for beside in range(_DIVISION):
+                                    x = left + across * step + (beside + 0.5) * fine
+                                    y = bottom + down * step + (below + 0.5) * fine
+                                    r = _source_radius(x, y, terms, source) / radius
+                                    brightness += math.exp(-b * (r ** (1.0 / index) - 1.0))
+                            brightness /= _DIVISION * _DIVISION
+                    total += brightness
+            light[row, column] = total * step * step * source[8]
