@@ -1,0 +1,179 @@
+"""Records as web pages: one file each, no script, nothing fetched, and everything that came from a table escaped."""
+
+import functools
+import re
+
+from markupsafe import Markup, escape
+
+from gen5astro.report import plots
+from gen5astro.report.appearance import BLOCKED, LOOKS, interval_text, limits_text, look, number, spread, stratum_text
+from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
+from gen5astro.report.images import lupton_uri, triplet
+from gen5astro.report.json import write_text
+from gen5astro.report.sentences import audit_verdict, classic_fails, comparison_verdict, evaluation_verdict, next_steps
+
+__all__ = ["write_audit_page", "write_demo_page", "write_evaluation_page", "write_training_page"]
+
+
+def write_audit_page(record, worst, path):
+    """Write the page of an audit.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+    worst : sequence of dict
+        The pairs to show: ``pair_id``, ``row``, ``caption``, ``theta_e_arcsec`` and the arrays ``stamp``, ``ctrl`` and
+        ``residual``, (band, y, x) [nanomaggy].
+    path : path-like
+        File to make or replace.
+    """
+    bands = record.get("input", {}).get("bands") or ("g", "r", "z")
+    pictures = [{**pair, "images": triplet(pair["stamp"], pair["ctrl"], pair["residual"], bands)} for pair in worst]
+    _write(
+        "audit.html.j2",
+        path,
+        record=record,
+        verdict=audit_verdict(record),
+        steps=next_steps(record),
+        core=core_rows(record),
+        threshold=classic_threshold(record),
+        core_plot=plots.core_auc(record),
+        profile_plot=plots.residual_profile(record),
+        pictures=pictures,
+    )
+
+
+def write_evaluation_page(record, path, *, images=None):
+    """Write the page of an evaluation.
+
+    Parameters
+    ----------
+    record : dict
+        An evaluation's record.
+    path : path-like
+        File to make or replace.
+    images : dict of str to array, optional
+        Cutout of each candidate by name, (band, y, x) [nanomaggy].
+    """
+    bands = record.get("bands") or ("g", "r", "z")
+    drawn = [
+        plots.roc(record),
+        plots.score_histogram(record),
+        plots.completeness(record, "by_theta_e", "Einstein radius [arcsec]"),
+        plots.completeness(record, "by_arc_snr", "signal-to-noise of the arc"),
+    ]
+    _write(
+        "evaluation.html.j2",
+        path,
+        record=record,
+        verdict=evaluation_verdict(record),
+        plots=[each for each in drawn if each],
+        pictures={name: lupton_uri(image, bands) for name, image in (images or {}).items()},
+    )
+
+
+def write_training_page(record, path):
+    """Write the page of a training run.
+
+    Parameters
+    ----------
+    record : dict
+        ``metrics`` (a row an epoch: ``epoch``, ``step``, ``train_loss``, ``val_loss``, ``val_auc``, ``images_per_s``),
+        ``config``, ``audit_status``, ``seeds`` and ``provenance``.
+    path : path-like
+        File to make or replace.
+    """
+    rows = record.get("metrics", ())
+    curves = [
+        plots.training_curve(rows, {"train_loss": "training", "val_loss": "validation"}, "loss", name="loss"),
+        plots.training_curve(rows, {"val_auc": "validation AUC"}, "validation AUC", name="auc"),
+        plots.training_curve(rows, {"images_per_s": "images/s"}, "images / s", name="rate"),
+    ]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    _write("training.html.j2", path, record=record, rows=rows, columns=columns, plots=[each for each in curves if each])
+
+
+def write_demo_page(record, path):
+    """Write the page that compares the audits of a clean and of a faulty injection.
+
+    Parameters
+    ----------
+    record : dict
+        ``clean`` and ``pedestal`` (audit records), ``evaluation`` (a record or None), ``links`` (each ``label`` and
+        ``href``) and ``next`` (commands).
+    path : path-like
+        File to make or replace.
+    """
+    audits = {"Clean injection": record["clean"], "With a sky pedestal": record["pedestal"]}
+    compared = [
+        {"title": title, "record": audit, "verdict": audit_verdict(audit), "classic": classic_fails(audit)}
+        for title, audit in audits.items()
+    ]
+    rows = [{(row.view, row.stratum): row for row in core_rows(audit)} for audit in audits.values()]
+    strata = [stratum for view, stratum in rows[0] if view == "single" and ("single", stratum) in rows[1]]
+    evaluation = record.get("evaluation")
+    _write(
+        "demo.html.j2",
+        path,
+        record=record,
+        verdict=comparison_verdict(record["clean"], record["pedestal"]),
+        compared=compared,
+        strata=[(stratum, [each["single", stratum] for each in rows]) for stratum in strata],
+        threshold=classic_threshold(record["clean"]),
+        plot=plots.core_auc_compared(audits),
+        evaluation=evaluation_verdict(evaluation) if evaluation else None,
+    )
+
+
+def _write(template, path, **context):
+    write_text(_environment().get_template(template).render(**context), path)
+
+
+@functools.cache
+def _environment():
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gen5astro.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        looks=[*LOOKS.values(), BLOCKED], look=look, deciding=deciding_finding, limits_text=limits_text, flat=_flat
+    )
+    environment.filters.update(
+        number=number, interval=interval_text, spread=spread, stratum=stratum_text, words=_words, prose=_prose
+    )
+    return environment
+
+
+def _words(name):
+    """Name of a key or gate as words that a line can break between."""
+    return re.sub(r"\bauc\b", "AUC", str(name).replace("_", " "))
+
+
+def _prose(text):
+    """Escape a sentence and set it: what stands between backquotes as code, the E of theta_E low, units kept close."""
+    text = str(escape(text)).replace(
+        "\N{GREEK SMALL LETTER THETA}_E", "<i>\N{GREEK SMALL LETTER THETA}</i><sub>E</sub>"
+    )
+    text = text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
+        " \N{PLUS-MINUS SIGN} ", "\N{NO-BREAK SPACE}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}"
+    )
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", text))
+
+
+def _flat(record, prefix=""):
+    """Rows ``(dotted key, text)`` of a nested record."""
+    rows = []
+    for key, value in record.items():
+        if isinstance(value, dict) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)):
+            rows.append((f"{prefix}{key}", ", ".join(map(str, value))))
+        else:
+            rows.append((f"{prefix}{key}", "" if value is None else str(value)))
+    return rows

@@ -1,0 +1,279 @@
+"""What the numbers of a record say in words: a headline, a sentence, and what to do next."""
+
+from dataclasses import dataclass
+
+from gen5astro.report.appearance import interval_text, number, spread, stratum_text
+from gen5astro.report.findings import CoreRow, classic_threshold, core_rows, gates_with
+from gen5astro.verdict import Status
+
+__all__ = [
+    "Verdict",
+    "audit_verdict",
+    "classic_fails",
+    "comparison_verdict",
+    "evaluation_verdict",
+    "next_steps",
+    "worst_core_row",
+]
+
+ADVICE = {
+    "finite_pixels": "Find where NaN, infinite or all-zero pixels enter: masked bricks and cutouts over an image edge "
+    "are the usual places.",
+    "pair_integrity": "Check that every row joins a stamp to its own ctrl: same position, same band order, same shape, "
+    "no shift between them.",
+    "arc_localization": "Check theta_e_arcsec, its unit and the pixel scale: the light is not where theta_E puts it.",
+    "core_leakage": "Look at the residual profile: a level that never returns to zero is a pedestal, a residual "
+    "that follows the host's own profile is a gain.",
+    "sky_leakage": "Look for a sky level, a gradient or a normalization that reaches the stamp and not the ctrl.",
+    "noise_leakage": "Look for noise that is drawn again, added, or smoothed by resampling in the stamp alone.",
+    "flux_budget": "Compare the flux of the arc before and after the PSF: convolution moves flux and makes none.",
+    "normalization_leakage": "Normalize by the sky annulus: the arc moves an image's own mean and standard deviation.",
+    "label_consistency": "Check that theta_e_arcsec and arc_snr are those of this stamp, in the units that are meant.",
+    "stratum_diversity": "Draw the thin strata from more hosts: many injections into one galaxy count as one.",
+    "split_integrity": "Split by host and sky group, not by row; `gen5astro build-hdf5` does.",
+    "known_lens_contamination": "Drop the ctrls that are known lenses.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict in words.
+
+    Parameters
+    ----------
+    headline : str
+        A few words.
+    sentence : str
+        The numbers behind it.
+    """
+
+    headline: str
+    sentence: str
+
+
+def worst_core_row(record):
+    """Find the stratum that the verdict speaks of.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    row : CoreRow or None
+        Of the single view: where the gate fails, the failed stratum with the most unexplained AUC; else the judged
+        one with the highest measured AUC.
+    """
+    rows = [row for row in core_rows(record, view="single") if (row.measured or {}).get("value") is not None]
+    failed = [row for row in rows if row.status == Status.FAIL and row.unexplained["value"] is not None]
+    if failed:
+        return max(failed, key=lambda row: abs(row.unexplained["value"]))
+    judged = [row for row in rows if row.judged] or rows
+    return max(judged, key=lambda row: row.measured["value"], default=None)
+
+
+def audit_verdict(record):
+    """Say an audit's verdict in words made from its numbers.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    verdict : Verdict
+        Headline and sentence.
+    """
+    parts = [_core_sentence(record), _classic_sentence(record), _cause_sentence(record), _other_gates(record)]
+    return Verdict(_headline(record), " ".join(part for part in parts if part))
+
+
+def _headline(record):
+    status = record.get("status")
+    core = record.get("gates", {}).get("core_leakage", {}).get("status")
+    if status == Status.PASS:
+        return "The injection is clean."
+    if status == Status.FAIL:
+        if core == Status.FAIL:
+            return "The injection changes more than the arc."
+        return f"Not clean: {_and(gates_with(record, Status.FAIL))} failed."
+    if status == Status.INSUFFICIENT:
+        return "Too few independent hosts to judge."
+    if status == Status.SKIP:
+        return "Nothing was judged."
+    return f"The audit is incomplete: {_and(gates_with(record, Status.ERROR)) or 'a gate'} could not be computed."
+
+
+def _core_sentence(record):
+    row = worst_core_row(record)
+    if row is None:
+        return ""
+    where = "over all pairs" if row.stratum == "all" else f"at {stratum_text(row.stratum)}"
+    start = f"Core AUC {number(row.measured['value'], places=2)} {where}"
+    if row.explained is None or row.unexplained is None:
+        return f"{start}."
+    explained = number(row.explained["value"], places=2)
+    return f"{start}: {explained} is PSF and counter-image, {spread(row.unexplained)} is unexplained."
+
+
+def _classic_sentence(record):
+    threshold = classic_threshold(record)
+    row = worst_core_row(record)
+    if row is None or row.measured["value"] <= threshold:
+        return ""
+    limit = number(threshold, places=2)
+    explained = (row.explained or {}).get("value")
+    if row.status == Status.PASS and explained is not None and explained > threshold:
+        return f"The classic threshold of {limit} cannot be met at this seeing, however clean the injection."
+    if row.status == Status.FAIL and explained is not None and explained > threshold:
+        return f"The classic threshold of {limit} would fail a faultless injection here as well."
+    return ""
+
+
+def _cause_sentence(record):
+    diagnosis = record.get("diagnosis") or {}
+    top = diagnosis.get("top")
+    if not top or (top == "physical" and record.get("status") == Status.PASS):
+        return ""
+    if top == "unknown":
+        return "No single known cause explains it."
+    cause = next((each for each in diagnosis.get("causes", ()) if each["name"] == top), {})
+    confidence = cause.get("confidence")
+    sure = "" if confidence is None else f" (confidence {number(confidence, places=2)})"
+    return f"Most likely cause: {top}{sure}."
+
+
+def _other_gates(record):
+    """Name the other gates that did not pass, where the headline has not."""
+    core = record.get("gates", {}).get("core_leakage", {}).get("status")
+    failed = [name for name in gates_with(record, Status.FAIL, Status.ERROR) if name != "core_leakage"]
+    thin = gates_with(record, Status.INSUFFICIENT)
+    parts = []
+    if failed and core == Status.FAIL:
+        parts.append(f"{_and(failed)} did not pass either.")
+    if thin:
+        parts.append(f"{_and(thin)} could not be judged for want of independent hosts.")
+    return " ".join(parts)
+
+
+def next_steps(record):
+    """What to do about an audit, most urgent first.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    steps : list of str
+        Sentences; a command stands between backquotes.
+    """
+    label = record.get("input", {}).get("label") or "PAIRS"
+    steps = []
+    diagnosis = record.get("diagnosis") or {}
+    cause = next((each for each in diagnosis.get("causes", ()) if each["name"] == diagnosis.get("top")), {})
+    if cause.get("look_first") and record.get("status") == Status.FAIL:
+        steps.append(f"{cause['name']}: {cause['look_first']}")
+    failed = gates_with(record, Status.FAIL, Status.ERROR)
+    steps += [f"{name}: {ADVICE[name]}" for name in failed if name in ADVICE]
+    thin = gates_with(record, Status.INSUFFICIENT)
+    if thin:
+        steps.append(f"{_and(thin)}: bring more hosts; more injections into the same hosts do not help.")
+    if record.get("status") == Status.PASS:
+        steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit.json`")
+    else:
+        steps.append(f"Inject again, then audit again: `gen5astro audit-injection {label} --out audit`")
+    if "six_channel_viability" in gates_with(record, Status.FAIL, Status.INSUFFICIENT, Status.ERROR, advisory=True):
+        steps.append(
+            "Train in the single view (one image at a time, ctrl as hard negatives): the six-channel view is blocked."
+        )
+    return steps
+
+
+def classic_fails(record):
+    """Say whether the classic test, core AUC against a threshold in every stratum, would fail.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    fails : bool or None
+        None where there is no core AUC.
+    """
+    values = [(row.measured or {}).get("value") for row in core_rows(record, view="single")]
+    values = [value for value in values if value is not None]
+    return max(values) > classic_threshold(record) if values else None
+
+
+def comparison_verdict(clean, faulty):
+    """Say what comparing a clean with a faulty injection shows.
+
+    Parameters
+    ----------
+    clean, faulty : dict
+        Records of the two audits.
+
+    Returns
+    -------
+    verdict : Verdict
+        Headline and sentence; both say what happened, whether or not it is what should have.
+    """
+    told = [audit["gates"].get("core_leakage", {}).get("status") for audit in (clean, faulty)]
+    limit = number(classic_threshold(clean), places=2)
+    classic = [classic_fails(audit) for audit in (clean, faulty)]
+    numbers = " and ".join(
+        f"{spread((core_rows(audit, view='single') or [CoreRow('', '')])[0].unexplained, signed=True)} {which}"
+        for audit, which in ((clean, "clean"), (faulty, "faulty"))
+    )
+    sentence = f"Unexplained core AUC over all pairs: {numbers}."
+    if told != [Status.PASS, Status.FAIL]:
+        return Verdict("The audit did not tell the clean injection from the faulty one here.", sentence)
+    if classic == [True, True]:
+        return Verdict(
+            f"A core AUC above {limit} condemns both injections. The unexplained AUC tells them apart.", sentence
+        )
+    return Verdict("The unexplained AUC tells the clean injection from the faulty one.", sentence)
+
+
+def evaluation_verdict(record):
+    """Say in words what an evaluation found.
+
+    Parameters
+    ----------
+    record : dict
+        An evaluation's record.
+
+    Returns
+    -------
+    verdict : Verdict
+        Headline and sentence.
+    """
+    metric = next((each for each in record.get("metrics", ()) if each["name"].lower() in ("auc", "roc_auc")), None)
+    headline = "No AUC could be stated."
+    if metric and metric.get("value") is not None:
+        headline = f"AUC {number(metric['value'], places=3)} on the {record.get('split', 'test')} split."
+    parts = []
+    if metric and metric.get("interval"):
+        parts.append(f"95 % interval {interval_text(metric['interval'], places=3)}, resampled by host.")
+    stated = [each for each in record.get("completeness", ()) if each.get("value") is not None]
+    if stated:
+        strict = min(stated, key=lambda each: each["fpr"])
+        rate, share = number(100 * strict["fpr"]), number(100 * strict["value"], places=0)
+        parts.append(f"At a false-positive rate of {rate} % it finds {share} % of the injected arcs.")
+    refused = [each for each in record.get("completeness", ()) if each.get("value") is None]
+    if refused:
+        rates = _and([f"{number(100 * each['fpr'])} %" for each in refused])
+        parts.append(f"There are too few negatives to state completeness at {rates}.")
+    return Verdict(headline, " ".join(parts))
+
+
+def _and(words):
+    """Join words as a sentence does."""
+    words = list(words)
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

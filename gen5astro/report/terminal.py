@@ -1,0 +1,153 @@
+"""Records as tables in the terminal; they read as well without color and at a width of 80."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gen5astro.report.appearance import interval_text, limits_text, look, number, spread, stratum_text
+from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
+from gen5astro.report.sentences import audit_verdict, evaluation_verdict, next_steps
+
+__all__ = ["print_audit", "print_evaluation", "print_training"]
+
+
+def print_audit(record, *, console=None):
+    """Print an audit: verdict, gates, core AUC by stratum, causes, counts and what to do next.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    verdict = audit_verdict(record)
+    console.print(Text.assemble(_status(record.get("status")), "  ", (verdict.headline, "bold")))
+    if verdict.sentence:
+        console.print(Text(verdict.sentence))
+    console.print(_gates_table(record))
+    if core_rows(record):
+        console.print(_core_table(record))
+    causes = (record.get("diagnosis") or {}).get("causes")
+    if causes:
+        console.print(_causes_table(causes))
+    console.print(_counts(record.get("counts", {})))
+    _print_steps("Next", next_steps(record), console)
+
+
+def print_evaluation(record, *, console=None):
+    """Print an evaluation: verdict, metrics with intervals, completeness and the real candidates.
+
+    Parameters
+    ----------
+    record : dict
+        An evaluation's record.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    verdict = evaluation_verdict(record)
+    console.print(Text.assemble(_status(record.get("status")), "  ", (verdict.headline, "bold")))
+    if verdict.sentence:
+        console.print(Text(verdict.sentence))
+    table = _table("Metrics", "metric", ("value", "right"), ("95 % interval", "right"), "note")
+    for each in record.get("metrics", ()):
+        _add(table, each["name"], *_with_interval(each), each.get("note"))
+    for each in record.get("completeness", ()):
+        _add(table, f"completeness at FPR {number(each['fpr'])}", *_with_interval(each), each.get("note"))
+    console.print(table)
+    if record.get("candidates"):
+        table = _table("Real candidates", "name", ("score", "right"), ("above ctrls", "right"))
+        for each in record["candidates"]:
+            share = number(each.get("percentile_among_ctrl"), places=1)
+            _add(table, each["name"], number(each.get("score"), places=3), f"{share} %")
+        console.print(table)
+    console.print(_counts(record.get("counts", {})))
+
+
+def print_training(summary, *, console=None):
+    """Print what a training run did.
+
+    Parameters
+    ----------
+    summary : dict
+        Its single values are printed, a line each, and the last of its ``metrics``.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    table = _table("Training", "what", ("value", "right"))
+    last = (summary.get("metrics") or [{}])[-1]
+    for key, value in {**summary, **last}.items():
+        if isinstance(value, (str, int, float)):
+            _add(table, key.replace("_", " "), number(value))
+    console.print(table)
+
+
+def _status(status, *, advisory=False):
+    looks = look(status, advisory=advisory)
+    return Text(looks.word, style=looks.style)
+
+
+def _table(title, *columns):
+    """Table whose columns are names, or names with their alignment."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        name, justify = column if isinstance(column, tuple) else (column, "left")
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=justify == "right")
+    return table
+
+
+def _add(table, *cells):
+    """Add a row; plain text is never read as markup."""
+    table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell or "")) for cell in cells))
+
+
+def _with_interval(each):
+    return number(each.get("value"), places=3), interval_text(each.get("interval"), places=3)
+
+
+def _gates_table(record):
+    table = _table("Gates", "gate", "status", "deciding number", ("value", "right"), ("allowed", "right"))
+    for name, gate in record.get("gates", {}).items():
+        finding = deciding_finding(gate) or {}
+        where = [finding.get("view"), finding.get("band"), finding.get("stratum")]
+        shown = [stratum_text(each) for each in where if each and each != "all"]
+        label = ", ".join([finding["name"], *shown]) if finding else gate.get("note")
+        limits = limits_text(finding.get("low"), finding.get("high"))
+        status = _status(gate["status"], advisory=gate.get("advisory", False))
+        _add(table, name, status, label, number(finding.get("value")), limits)
+    return table
+
+
+def _core_table(record):
+    title = f"Core AUC (classic threshold {number(classic_threshold(record), places=2)})"
+    right = [(name, "right") for name in ("measured", "explained", "unexplained", "hosts")]
+    table = _table(title, "view", "stratum", *right, "status")
+    for row in core_rows(record):
+        measured, explained = (number((each or {}).get("value"), places=3) for each in (row.measured, row.explained))
+        unexplained = spread(row.unexplained, places=3, signed=True)
+        hosts = number(row.hosts, places=0)
+        status = _status(row.status) if row.status else ""
+        _add(table, row.view, stratum_text(row.stratum), measured, explained, unexplained, hosts, status)
+    return table
+
+
+def _causes_table(causes):
+    table = _table("Causes, most likely first", "cause", ("confidence", "right"), "look first at")
+    for cause in causes:
+        _add(table, cause["name"], number(cause.get("confidence"), places=2), cause.get("look_first"))
+    return table
+
+
+def _counts(counts):
+    words = [f"{number(value)} {key.replace('_', ' ')}" for key, value in counts.items()]
+    return Text(", ".join(words), style="dim")
+
+
+def _print_steps(title, steps, console):
+    console.print(Text(title, style="bold"))
+    for step in steps:
+        console.print(Text(f"- {step}"))

@@ -1,0 +1,187 @@
+"""Factories of small records, as audit, evaluation and training make them."""
+
+import numpy as np
+
+STRATA = ("all", "theta_e<1", "1<=theta_e<2", "theta_e>=2", "arc_snr<20")
+_MEASURED = (0.71, 0.89, 0.74, 0.59, 0.66)
+
+
+def _core_findings(view, excess, limit):
+    for stratum, measured in zip(STRATA, _MEASURED, strict=True):
+        place = {"view": view, "stratum": stratum, "band": None, "low": None, "high": None, "hosts": 29.6, "note": None}
+        shift = min(excess, 0.97 - measured)
+        top = measured + shift
+        unexplained = shift + 0.004
+        judged = "FAIL" if unexplained > limit else "PASS"
+        yield {**place, "name": "measured_auc", "value": top, "interval": [top - 0.03, top + 0.03], "status": "SKIP"}
+        yield {
+            **place, "name": "explained_auc", "value": top - unexplained,
+            "interval": [measured - 0.035, measured + 0.025], "status": "SKIP",
+        }  # fmt: skip
+        yield {
+            **place, "name": "unexplained_auc", "value": unexplained, "high": limit, "status": judged,
+            "interval": [unexplained - 0.02, unexplained + 0.02],
+        }  # fmt: skip
+
+
+def make_gate(status, *findings, question="Is it so?", note="", advisory=False):
+    """A gate's record."""
+    return {"status": status, "question": question, "findings": list(findings), "note": note, "advisory": advisory}
+
+
+def make_finding(name, value, status, **more):
+    """A finding's record, with every key that the real one has."""
+    empty = dict.fromkeys(("view", "band", "interval", "low", "high", "hosts", "unit", "note"))
+    return {**empty, "stratum": "all", "name": name, "value": value, "status": status, **more}
+
+
+def make_profile():
+    """A residual profile: a ring that moves out with theta_E."""
+    radius = np.arange(0.25, 8, 0.5)
+    curves = []
+    for stratum, ring in zip(STRATA[:4], (1.4, 0.8, 1.5, 2.4), strict=True):
+        for band, flux in zip("grz", (0.02, 0.03, 0.025), strict=True):
+            median = flux * np.exp(-0.5 * ((radius - ring) / 0.6) ** 2)
+            low, high = 0.4 * median, 2 * median
+            curve = {"stratum": stratum, "band": band, "median": median, "low": low, "high": high}
+            curves.append({key: each.tolist() if isinstance(each, np.ndarray) else each for key, each in curve.items()})
+    return {"radius_arcsec": radius.tolist(), "curves": curves}
+
+
+def make_audit(*, excess=0.0, label="pairs.parquet"):
+    """An audit's record; `excess` is the unexplained core AUC."""
+    core = "FAIL" if excess > 0.03 else "PASS"
+    findings = [*_core_findings("single", excess, 0.03), *_core_findings("paired", excess, 0.03)]
+    sky = make_finding("corner_auc", 0.5 + excess, core, view="single", interval=[0.47, 0.53], low=0.47, high=0.53)
+    gates = {
+        "finite_pixels": make_gate("PASS", make_finding("bad_fraction", 0.0, "PASS", high=0.001)),
+        "core_leakage": make_gate(core, *findings, question="Can the core alone tell stamp from ctrl beyond physics?"),
+        "sky_leakage": make_gate(core, sky, question="Can the corners, where neither arc nor host is?"),
+        "stratum_diversity": make_gate(
+            "PASS", make_finding("effective_hosts", 22.4, "PASS", stratum="theta_e>=2", low=20.0, unit="hosts")
+        ),
+        "split_integrity": make_gate("SKIP", note="the input has no splits"),
+        "six_channel_viability": make_gate(
+            core, question="May stamp and ctrl be shown side by side?", note="core_leakage, paired view", advisory=True
+        ),
+    }
+    record = {
+        "schema": "gen5astro-audit/1",
+        "status": core,
+        "counts": {"read": 1000, "measured": 998, "rejected": 2, "hosts": 30},
+        "gates": gates,
+        "thresholds": {"classic_auc": 0.7},
+        "input": {"label": label, "bands": ["g", "r", "z"], "shape": [64, 64], "pixel_scale": 0.262},
+        "rejects": [{"row": 17, "reason": "broken zip"}, {"row": 40, "reason": "NaN in stamp"}],
+        "residual_profile": make_profile(),
+        "provenance": {
+            "config": {"audit": {"seed": 0, "limits": {}}},
+            "versions": {"gen5astro": "0.1"},
+            "seconds": 1.5,
+        },
+    }
+    if core == "FAIL":
+        record["diagnosis"] = make_diagnosis()
+    return record
+
+
+def make_diagnosis():
+    """A diagnosis that finds a pedestal."""
+    magnitude = {band: {"value": 0.0025, "error": 0.0001, "unit": "nmgy / pix"} for band in "grz"}
+    look_first = "the constant that is added when the arc image is made"
+    return {
+        "top": "pedestal",
+        "causes": [
+            {"name": "pedestal", "confidence": 0.99, "magnitude": magnitude, "look_first": look_first},
+            {"name": "gain", "confidence": 0.01, "magnitude": {}, "look_first": "the zero points"},
+        ],
+    }
+
+
+def make_worst(n, *, pedestal=0.0, pair_id="pair", seed=1):
+    """Pairs with pixels, as an audit hands them over to be drawn."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :64] - 31.5
+    radius = np.hypot(x, y)
+    color = np.array([0.35, 1.0, 1.8])[:, None, None]
+    pairs = []
+    for at in range(n):
+        ring = 3.0 + 2 * at
+        sky = rng.normal(0, 0.0025, (3, 64, 64)) * np.array([1.0, 1.3, 3.0])[:, None, None]
+        ctrl = sky + 0.5 * color * np.exp(-(radius**0.5))
+        residual = 0.05 / color * np.exp(-0.5 * ((radius - ring) / 1.8) ** 2) * (x > -0.3 * ring) + pedestal
+        stamp = ctrl + residual
+        images = {"stamp": stamp, "ctrl": ctrl, "residual": residual}
+        images = {name: image.astype(np.float32) for name, image in images.items()}
+        caption = "largest core excess"
+        pairs.append(
+            {"pair_id": f"{pair_id}-{at}", "row": at, "caption": caption, "theta_e_arcsec": 0.262 * ring, **images}
+        )
+    return pairs
+
+
+def make_evaluation():
+    """An evaluation's record."""
+    rng = np.random.default_rng(2)
+    fpr = np.concatenate([[0], np.geomspace(0.005, 1, 40)])
+    return {
+        "schema": "gen5astro-evaluation/1",
+        "status": "PASS",
+        "run": "run",
+        "cube": "cube.h5",
+        "split": "test",
+        "counts": {"stamps": 200, "ctrls": 200, "hosts": 9},
+        "metrics": [
+            {"name": "auc", "value": 0.931, "interval": [0.902, 0.957], "note": ""},
+            {"name": "average_precision", "value": 0.94, "interval": [0.91, 0.96], "note": ""},
+        ],
+        "completeness": [
+            {"fpr": 0.1, "value": 0.82, "interval": [0.74, 0.89], "note": ""},
+            {"fpr": 0.01, "value": None, "interval": None, "note": "needs 1000 ctrls, there are 200"},
+        ],
+        "by_theta_e": [
+            {"low": 0.5, "high": 1.0, "n": 60, "completeness": 0.55, "interval": [0.42, 0.68]},
+            {"low": 1.0, "high": 2.0, "n": 90, "completeness": 0.86, "interval": [0.78, 0.93]},
+            {"low": 2.0, "high": None, "n": 50, "completeness": 0.94, "interval": [0.86, 0.99]},
+        ],
+        "by_arc_snr": [],
+        "roc": {"fpr": fpr.tolist(), "tpr": (fpr**0.15).tolist()},
+        "scores": {"stamp": rng.beta(5, 2, 200).tolist(), "ctrl": rng.beta(2, 6, 200).tolist()},
+        "candidates": [
+            {"name": "DES J0120-5143", "ra": 20.1, "dec": -51.7, "score": 0.81, "percentile_among_ctrl": 98.5}
+        ],
+        "provenance": {"checkpoint": "best.pt", "versions": {"gen5astro": "0.1"}},
+    }
+
+
+def make_training():
+    """A training run's record."""
+    metrics = [
+        {
+            "epoch": epoch, "step": 12 * epoch, "train_loss": 0.7 / epoch**0.5, "val_loss": 0.72 / epoch**0.4,
+            "val_auc": 1 - 0.5 / (1 + epoch) ** 0.6, "images_per_s": 900.0 + epoch,
+        }
+        for epoch in range(1, 9)
+    ]  # fmt: skip
+    return {
+        "schema": "gen5astro-training/1",
+        "run": "run",
+        "metrics": metrics,
+        "audit_status": "PASS",
+        "seeds": {"train": 0, "split": 0},
+        "config": {"view": "single", "batch_size": 128},
+        "provenance": {"cube": "cube.h5"},
+    }
+
+
+def make_demo():
+    """The demo's record."""
+    links = [{"label": "Audit of the clean injection", "href": "clean/audit.html"}]
+    commands = ["gen5astro audit-injection PAIRS --out audit", "gen5astro build-hdf5 PAIRS --out cube.h5"]
+    return {
+        "clean": make_audit(),
+        "pedestal": make_audit(excess=0.14),
+        "links": links,
+        "evaluation": make_evaluation(),
+        "next": commands,
+    }

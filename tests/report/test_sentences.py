@@ -1,0 +1,123 @@
+"""What is said follows from the numbers, and what could not be judged is never called clean."""
+
+import pytest
+
+from gen5astro.report.findings import core_rows, deciding_finding
+from gen5astro.report.sentences import (
+    audit_verdict,
+    classic_fails,
+    comparison_verdict,
+    evaluation_verdict,
+    next_steps,
+    worst_core_row,
+)
+from tests.report.records import make_audit, make_evaluation, make_finding, make_gate
+
+
+def test_a_clean_audit_says_what_physics_explains_and_what_the_classic_rule_would_do():
+    verdict = audit_verdict(make_audit())
+    assert verdict.headline == "The injection is clean."
+    assert "Core AUC 0.89 at θ_E < 1″: 0.89 is PSF and counter-image, 0.00 ± 0.02 is unexplained." in verdict.sentence
+    assert "threshold of 0.70 cannot be met" in verdict.sentence
+
+
+def test_a_faulty_audit_says_how_much_and_why():
+    verdict = audit_verdict(make_audit(excess=0.14))
+    assert verdict.headline == "The injection changes more than the arc."
+    assert "0.14 ± 0.02 is unexplained" in verdict.sentence
+    assert "Most likely cause: pedestal (confidence 0.99)." in verdict.sentence
+    assert "sky_leakage did not pass either." in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("INSUFFICIENT", "Too few independent hosts"),
+        ("ERROR", "incomplete"),
+        ("SKIP", "Nothing was judged"),
+        (None, "incomplete"),
+    ],
+)
+def test_what_was_not_judged_is_not_called_clean(status, words):
+    record = make_audit()
+    record["status"] = status
+    verdict = audit_verdict(record)
+    assert words in verdict.headline
+    assert "clean" not in verdict.headline
+
+
+def test_a_thin_stratum_does_not_speak_for_the_audit():
+    record = make_audit()
+    for finding in record["gates"]["core_leakage"]["findings"]:
+        if finding["stratum"] == "theta_e<1":
+            finding.update(status="INSUFFICIENT")
+    assert worst_core_row(record).stratum == "1<=theta_e<2"
+
+
+def test_another_gate_that_fails_is_in_the_headline():
+    record = make_audit()
+    record["status"] = "FAIL"
+    record["gates"]["flux_budget"] = make_gate("FAIL")
+    assert audit_verdict(record).headline == "Not clean: flux_budget failed."
+
+
+def test_an_audit_without_a_core_still_speaks():
+    record = {"status": "ERROR", "gates": {"finite_pixels": make_gate("ERROR")}}
+    verdict = audit_verdict(record)
+    assert verdict.headline == "The audit is incomplete: finite_pixels could not be computed."
+    assert verdict.sentence == ""
+    assert classic_fails(record) is None
+    assert worst_core_row(record) is None
+    assert next_steps(record)[0].startswith("finite_pixels: ")
+
+
+def test_the_cause_may_be_unknown():
+    record = make_audit(excess=0.14)
+    record["diagnosis"] = {"top": "unknown", "causes": []}
+    assert "No single known cause" in audit_verdict(record).sentence
+
+
+def test_what_to_do_next_fits_the_verdict():
+    clean, faulty = next_steps(make_audit(label="mine")), next_steps(make_audit(excess=0.14))
+    assert any("build-hdf5 mine" in step for step in clean)
+    assert not any("build-hdf5" in step for step in faulty)
+    assert faulty[0].startswith("pedestal: ")
+    assert any("six-channel view is blocked" in step for step in faulty)
+    assert not any("six-channel" in step for step in clean)
+
+
+def test_the_comparison_says_what_happened_even_where_it_should_not_have():
+    clean, faulty = make_audit(), make_audit(excess=0.14)
+    assert "condemns both" in comparison_verdict(clean, faulty).headline
+    assert "did not tell" in comparison_verdict(clean, clean).headline
+    clean["thresholds"]["classic_auc"] = 0.95
+    assert comparison_verdict(clean, faulty).headline.startswith("The unexplained AUC tells")
+    bare = {"status": "ERROR", "gates": {}}
+    assert "did not tell" in comparison_verdict(bare, bare).headline
+
+
+def test_the_deciding_number_is_the_one_farthest_beyond_its_limits():
+    findings = [
+        make_finding("a", 0.2, "FAIL", high=0.1), make_finding("b", 0.9, "FAIL", high=0.1),
+        make_finding("c", 9.0, "PASS", high=10.0), make_finding("d", 99.0, "SKIP"),
+    ]  # fmt: skip
+    assert deciding_finding(make_gate("FAIL", *findings))["name"] == "b"
+    assert deciding_finding(make_gate("PASS", *findings))["name"] == "c"
+    assert deciding_finding(make_gate("SKIP")) is None
+    low = [make_finding("e", 30.0, "PASS", low=20.0), make_finding("f", 21.0, "PASS", low=20.0)]
+    assert deciding_finding(make_gate("PASS", *low))["name"] == "f"
+
+
+def test_core_rows_join_the_three_numbers_of_a_place():
+    rows = core_rows(make_audit(), view="paired")
+    assert [row.stratum for row in rows][:2] == ["all", "theta_e<1"]
+    assert all(row.measured and row.explained and row.unexplained and row.judged for row in rows)
+    assert rows[0].hosts == 29.6
+
+
+def test_an_evaluation_says_what_it_refuses_to_state():
+    verdict = evaluation_verdict(make_evaluation())
+    assert verdict.headline == "AUC 0.931 on the test split."
+    assert "At a false-positive rate of 10 % it finds 82 %" in verdict.sentence
+    assert "too few negatives to state completeness at 1 %" in verdict.sentence
+    assert evaluation_verdict({"metrics": []}).headline == "No AUC could be stated."
