@@ -18,6 +18,8 @@ from gen5astro.config import Config, describe
 from gen5astro.gates import load_gates
 from gen5astro.measure import COLUMNS
 
+DASH = r"\-"
+
 
 def table(header, rows, widths):
     """Return the lines of a list-table."""
@@ -70,7 +72,7 @@ class Gates(FromCode):
 
 def bound(value):
     """Return a limit as text; an open side is a dash."""
-    return "-" if value is None or math.isinf(value) else f"{value:g}"
+    return DASH if value is None or math.isinf(value) else f"{value:g}"
 
 
 def gate_links(names):
@@ -85,7 +87,7 @@ class Columns(FromCode):
         """Return the lines."""
         lines = []
         for per, title in (("pair", "One value a pair"), ("band", "One value a pair and band")):
-            rows = [[code(name), each.unit or "-", each.meaning] for name, each in COLUMNS.items() if each.per == per]
+            rows = [[code(name), each.unit or DASH, each.meaning] for name, each in COLUMNS.items() if each.per == per]
             lines += [*heading(title), *table(["column", "unit", "meaning"], rows, [3, 2, 7])]
         return lines
 
