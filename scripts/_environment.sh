@@ -73,7 +73,7 @@ install_once() {
     require_headers
     printf 'Installing gen5astro%s into %s; this takes a minute or two.\n' "${extra:+[$extra]}" "$venv" >&2
     rm -f "$stamp"
-    "$python" -m pip install --quiet --disable-pip-version-check \
+    "$python" -m pip install -qq --disable-pip-version-check \
         --constraint "$root/requirements/constraints.txt" --editable "$root${extra:+[$extra]}"
     printf '%s [%s]\n' "$now" "$extra" >"$stamp"
 }
