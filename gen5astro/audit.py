@@ -1,0 +1,214 @@
+"""The audit of an injection: measure every pair, judge by every gate, and keep the record."""
+
+import importlib.metadata
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gen5astro import __version__
+from gen5astro.config import as_dict
+from gen5astro.errors import FormatError, RejectedError
+from gen5astro.gates import overall_status, run_gates
+from gen5astro.io.hdf5_schema import content_digest
+from gen5astro.io.pairs import BlockRef, Reject
+from gen5astro.leakage import strata
+from gen5astro.measure import PROFILE_BINS, MeasureTable, measure_pairs
+from gen5astro.sky import group_objects
+
+__all__ = ["SCHEMA", "AuditResult", "audit_pairs", "judge_table"]
+
+SCHEMA = "gen5astro-audit/1"
+
+_WORST_PAIRS = 6
+_LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "astropy", "h5py", "pyarrow")
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit leaves.
+
+    Parameters
+    ----------
+    record : dict
+        The record, as it goes to JSON.
+    table : MeasureTable
+        The measurement table.
+    rejects : list of Reject
+        Rows that could not be read.
+    worst : list of dict
+        The pairs that depart most from a faultless injection, with their pixels.
+    """
+
+    record: dict
+    table: MeasureTable
+    rejects: list[Reject]
+    worst: list[dict]
+
+
+def audit_pairs(source, *, config, threads=None, advance=None, on_rejects=None):
+    """Audit the pairs of a source.
+
+    Parameters
+    ----------
+    source : PairSource
+        Where the pairs come from.
+    config : Config
+        Sections ``measure`` and ``audit`` are used.
+    threads : int, optional
+        Blocks measured at once; does not change the result.
+    advance : callable, optional
+        Called with the number of rows done.
+    on_rejects : callable, optional
+        Called with the list of rejects before anything is judged, so that they can be kept even where the run fails.
+
+    Returns
+    -------
+    result : AuditResult
+        Record, table, rejects and worst pairs.
+
+    Raises
+    ------
+    FormatError
+        If no row could be read.
+    RejectedError
+        If more rows were rejected than the configuration allows.
+    """
+    began = time.perf_counter()
+    table, rejects = measure_pairs(source, config.measure, threads=threads, advance=advance)
+    if on_rejects is not None:
+        on_rejects(rejects)
+    _check_rejects(source, table, rejects, config.audit.max_reject_fraction)
+    digest = content_digest(np.stack([table["stamp_digest"], table["ctrl_digest"]], axis=1))
+    record, table = judge_table(table, config)
+    worst = _worst_pairs(source, table)
+    record |= {
+        "counts": {
+            "read": source.n_rows,
+            "measured": len(table),
+            "rejected": len(rejects),
+            "hosts": len(np.unique(table["group"])),
+        },
+        "input": {
+            "label": source.label,
+            "bands": list(table.bands),
+            "shape": list(table.shape),
+            "pixel_scale": table.pixel_scale,
+        },
+        "worst_pairs": [{key: pair[key] for key in _WORST_KEYS} for pair in worst],
+        "provenance": {
+            "input_digest": digest,
+            "versions": {"gen5astro": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+            "config": {"measure": as_dict(config.measure), "audit": as_dict(config.audit)},
+            "seconds": round(time.perf_counter() - began, 3),
+        },
+    }
+    return AuditResult(record, table, rejects, worst)
+
+
+def judge_table(table, config):
+    """Judge a measurement table; no pixel is read.
+
+    Parameters
+    ----------
+    table : MeasureTable
+        With or without ``group``.
+    config : Config
+        Section ``audit`` is used.
+
+    Returns
+    -------
+    record : dict
+        Status, gates, residual profile and thresholds of the record.
+    table : MeasureTable
+        With ``group``.
+    """
+    group = group_objects(
+        table["ra"], table["dec"], table["host_id"], min_separation_arcsec=config.audit.min_separation_arcsec
+    )
+    table = replace(table, columns=table.columns | {"group": group})
+    masks = strata(table, config.audit)
+    results = run_gates(table, config.audit, masks)
+    record = {
+        "schema": SCHEMA,
+        "status": overall_status(results).value,
+        "gates": {name: result.as_dict() for name, result in results.items()},
+        "residual_profile": _residual_profile(table, masks),
+        "thresholds": {"classic_auc": config.audit.classic_auc},
+    }
+    return record, table
+
+
+def _check_rejects(source, table, rejects, allowed):
+    if len(table) + len(rejects) != source.n_rows:
+        raise FormatError(
+            source.label, got=f"{len(table)} measured + {len(rejects)} rejected", expected=f"{source.n_rows} rows"
+        )
+    if not len(table):
+        reason = f"row {rejects[0].row}: {rejects[0].reason}" if rejects else "no rows"
+        raise FormatError(source.label, got=f"no readable pair ({reason})", expected="stamp and ctrl images")
+    share = len(rejects) / source.n_rows
+    if share > allowed:
+        raise RejectedError(
+            source.label,
+            got=f"{len(rejects)} of {source.n_rows} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
+            expected=f"at most {allowed:.2%}",
+            remedy="mend the rows, or allow more with --set audit.max_reject_fraction=F",
+        )
+
+
+def _residual_profile(table, masks):
+    """Median and 16-84 % range of the residual's radial profile, by theta_E stratum and band."""
+    step = np.hypot(*table.shape) / 2 / PROFILE_BINS * table.pixel_scale
+    curves = []
+    for stratum, mask in masks.items():
+        if stratum.startswith("arc_snr"):
+            continue
+        for at, band in enumerate(table.bands):
+            profiles = table["residual_profile"][mask, at]
+            reached = np.isfinite(profiles).any(axis=0)
+            quantiles = np.full((3, PROFILE_BINS), np.nan)
+            quantiles[:, reached] = np.nanpercentile(profiles[:, reached], [50, 16, 84], axis=0)
+            lines = [[float(value) if np.isfinite(value) else None for value in line] for line in quantiles]
+            curves.append({"stratum": stratum, "band": band} | dict(zip(("median", "low", "high"), lines, strict=True)))
+    radius = (np.arange(PROFILE_BINS) + 0.5) * step
+    return {"radius_arcsec": [float(value) for value in radius], "unit": "sky sigma / pix", "curves": curves}
+
+
+_WORST_KEYS = ("row", "pair_id", "theta_e_arcsec", "reason")
+
+
+def _worst_pairs(source, table):
+    """Pairs whose core departs most from a faultless injection, one a host, read again for their pixels."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        departure = np.abs(table["stamp_core_flux"] - table["physical_core_flux"]) / np.abs(table["ctrl_core_flux"])
+    band = np.argmax(np.nan_to_num(departure, nan=np.inf), axis=1)
+    size = departure[np.arange(len(table)), band]
+    pairs, seen = [], set()
+    for at in np.argsort(-np.nan_to_num(size, nan=np.inf), kind="stable"):
+        if len(pairs) == _WORST_PAIRS:
+            break
+        if table["group"][at] in seen:
+            continue
+        seen.add(table["group"][at])
+        row = int(table["row"][at])
+        block, _ = source.read(BlockRef(row, row + 1))
+        reason = (
+            f"{size[at]:.1%} of the host's core flux in {table.bands[band[at]]} is neither arc nor host"
+            if np.isfinite(size[at])
+            else "pixels that are not finite"
+        )
+        theta_e = float(table["theta_e_arcsec"][at])
+        pairs.append(
+            {
+                "row": row,
+                "pair_id": str(table["pair_id"][at]),
+                "theta_e_arcsec": theta_e if np.isfinite(theta_e) else None,
+                "reason": reason,
+                "caption": f"{table['pair_id'][at]}: {reason}",
+                "stamp": block.stamp[0],
+                "ctrl": block.ctrl[0],
+                "residual": block.stamp[0] - block.ctrl[0],
+            }
+        )
+    return pairs

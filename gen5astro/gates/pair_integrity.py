@@ -1,0 +1,51 @@
+"""A pair is a pair only if the ctrl is this very stamp's host, in the same place, band order and flux scale.
+
+Outside the arc, stamp and ctrl must agree. The gate looks at their correlation there (a wrong host, a band swap), at
+the shift between them (registration), and at the ratio of their sky noise (a stamp rescaled or normalised before it was
+saved). **When it fails**, look first at the join between the stamp and ctrl tables, then at the order of bands in the
+writer, then at any resampling or rescaling between the two.
+"""
+
+import numpy as np
+
+from gen5astro.gates import Gate
+from gen5astro.verdict import Limit
+
+_UNRELATED = 0.3
+
+
+def _findings(table, context):
+    correlation = table["outer_correlation"]
+    usable = np.isfinite(correlation).all(axis=1)
+    unrelated = np.mean(correlation[usable].min(axis=1) < _UNRELATED) if usable.any() else np.nan
+    yield context.judge(
+        "unrelated_pairs",
+        unrelated,
+        note=f"share of pairs whose stamp and ctrl correlate below {_UNRELATED:g} outside the arc in some band",
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log10(table["stamp_sky_sigma"] / table["ctrl_sky_sigma"])
+    for at, band in enumerate(table.bands):
+        shift = np.hypot(_median(table["shift_x"][:, at]), _median(table["shift_y"][:, at]))
+        yield context.judge("shift", shift, band=band, unit="pix", note="median shift of the stamp against its ctrl")
+        yield context.judge(
+            "sky_scale", _median(ratio[:, at]), band=band, unit="dex", note="median log ratio of the sky noise"
+        )
+
+
+def _median(values):
+    values = values[np.isfinite(values)]
+    return np.median(values) if len(values) else np.nan
+
+
+GATE = Gate(
+    question="Is ctrl really this stamp's ctrl?",
+    reads=("outer_correlation", "shift_x", "shift_y", "stamp_sky_sigma", "ctrl_sky_sigma"),
+    limits={
+        "unrelated_pairs": Limit(high=0.01),
+        "shift": Limit(high=0.05),
+        "sky_scale": Limit(low=-0.3, high=0.3),
+    },
+    findings=_findings,
+    order=2,
+)
