@@ -1,5 +1,7 @@
 """Hosts and draws made into blocks of pairs."""
 
+import json
+
 import numpy as np
 
 from gen5astro.config import as_dict
@@ -11,9 +13,10 @@ from gen5astro.inject.render import render_arcs
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.pairs import PairBlock
 
-__all__ = ["COLUMN_NOTES", "describe_injection", "inject_blocks"]
+__all__ = ["COLUMN_NOTES", "describe_injection", "inject_blocks", "write_pairs"]
 
 _ARC_NOISE, _FAULT_NOISE = 1, 2
+_WRITE_BLOCK = 128
 
 COLUMN_NOTES = {
     "pair_id": "host, seed and number of the injection",
@@ -100,6 +103,45 @@ def describe_injection(hosts, *, seed, config, fault=None):
     """
     planted = None if fault is None else dict(zip(("name", "strength"), parse_fault(fault), strict=True))
     return {"hosts": hosts.label, "seed": seed, "config": as_dict(config), "fault": planted}
+
+
+def write_pairs(hosts, n, path, *, seed, config, fault=None, threads=None, force=False, advance=None):
+    """Inject arcs into hosts and write the pairs to a Parquet file.
+
+    What was asked for (`describe_injection`) is kept as JSON in the description of the column ``pair_id``: a column of
+    its own would tell a classifier what it must not know.
+
+    Parameters
+    ----------
+    hosts : gen5astro.sample.hosts.Hosts
+        The galaxies.
+    n : int
+        Number of pairs.
+    path : path-like
+        File to write; it appears under its name once it is whole.
+    seed : int
+        Seed.
+    config : gen5astro.config.InjectConfig
+        Ranges and rendering.
+    fault : str, optional
+        ``NAME`` or ``NAME:STRENGTH`` of a fault to plant in every stamp.
+    threads : int, optional
+        Default: the processors that this process may use.
+    force : bool
+        Whether a file that is there may be replaced.
+    advance : callable, optional
+        Called with the number of pairs written since the last call.
+    """
+    from gen5astro.io.parquet import PairWriter
+
+    blocks = inject_blocks(hosts, n, seed=seed, config=config, fault=fault, block=_WRITE_BLOCK, threads=threads)
+    record = describe_injection(hosts, seed=seed, config=config, fault=fault)
+    notes = COLUMN_NOTES | {"pair_id": f"{COLUMN_NOTES['pair_id']}; gen5astro.injection = {json.dumps(record)}"}
+    with PairWriter(path, hosts.bands, hosts.pixel_scale, column_notes=notes, force=force) as writer:
+        for block in blocks:
+            writer.write(block)
+            if advance is not None:
+                advance(len(block))
 
 
 def _block(hosts, start, stop, seed, config, planted):

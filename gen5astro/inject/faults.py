@@ -208,8 +208,8 @@ FAULTS = {
     ),
     "own_normalization": Fault(
         1.0,
-        "parts of the whole effect",
-        "standardizes stamp and ctrl each by its own mean and standard deviation (in units of the ctrl's)",
+        "parts of the effect",
+        "scales the stamp by its own mean and standard deviation to the ctrl's",
         _own_normalization,
     ),
     "misregistration": Fault(0.3, "pixels", "shifts the host under the arc along x", _misregistration),

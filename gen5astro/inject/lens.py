@@ -1,8 +1,8 @@
 """The lens: a singular isothermal ellipsoid with external shear, in closed form.
 
-Conventions are those of lenstronomy. theta_E is the radius of the circle with the same area: along the axes of the mass,
-``kappa = theta_E / (2 sqrt(q x^2 + y^2 / q))``. Ellipticity is ``(e1, e2) = (1 - q) / (1 + q) (cos 2 phi, sin 2 phi)``
-with phi from x toward y. The shear deflects by ``(gamma1 x + gamma2 y, gamma2 x - gamma1 y)``.
+Conventions are those of lenstronomy. theta_E is the radius of the circle with the same area: along the axes of the
+mass, ``kappa = theta_E / (2 sqrt(q x^2 + y^2 / q))``. Ellipticity is ``(e1, e2) = (1 - q) / (1 + q) (cos 2 phi, sin 2
+phi)`` with phi from x toward y. The shear deflects by ``(gamma1 x + gamma2 y, gamma2 x - gamma1 y)``.
 """
 
 import math
@@ -15,7 +15,7 @@ from gen5astro.errors import ConfigError
 
 __all__ = ["deflection", "einstein_radius", "lens_terms"]
 
-_ROUND = 1e-4
+_ROUND = 1e-9
 _MAX_REDSHIFT = 20.0
 _LIGHT_KMS = 299792.458
 
@@ -82,7 +82,7 @@ def lens_terms(*, theta_e, e1, e2, gamma1=0.0, gamma2=0.0):
     -------
     terms : float64 array, (8,)
         ``cos phi, sin phi, q, f, scale, gamma1, gamma2, theta_e`` with ``f = sqrt(1 - q^2)`` and ``scale = theta_e
-        sqrt(q) / f``. An axis ratio above 1 - 2e-4 is taken as that, where the deflection is round to 1e-4 of theta_e.
+        sqrt(q) / f``. A rounder lens than q = 1 - 2e-9 is taken as that one.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def lens_terms(*, theta_e, e1, e2, gamma1=0.0, gamma2=0.0):
         raise ConfigError("lens", got=f"theta_e {theta_e}, |e| {strength}", expected="theta_e > 0 and |e| < 1")
     phi = 0.5 * math.atan2(e2, e1)
     q = (1 - max(strength, _ROUND)) / (1 + max(strength, _ROUND))
-    f = math.sqrt(1 - q * q)
+    f = math.sqrt((1 - q) * (1 + q))
     return np.array([math.cos(phi), math.sin(phi), q, f, theta_e * math.sqrt(q) / f, gamma1, gamma2, theta_e])
 
 

@@ -8,18 +8,16 @@ shot, and where the source is too steep for the grid (cusps, small counter-image
 import math
 
 import numpy as np
-from numba import njit
 from scipy import fft, special
 
 from gen5astro.errors import ShapeError
-from gen5astro.inject.lens import deflect, lens_terms
+from gen5astro.inject.lens import lens_terms
+from gen5astro.inject.rays import shoot
 
 __all__ = ["render_arcs", "render_source"]
 
 _FAINTEST = 1e-7
-_STEEPEST = 0.3
-_DIVISION = 5
-_LIPSCHITZ_MARGIN = 1.2
+_STEEPEST = 0.1
 
 
 def render_arcs(parameters, shape, pixel_scale, psf, *, bands, supersampling, refine=True):
@@ -115,9 +113,24 @@ def render_source(parameters, shape, pixel_scale, *, supersampling, refine=True)
     )
     source = _source_terms(parameters)
     light = np.empty(shape)
-    center = (float(get("center_x")), float(get("center_y")))
-    _shoot(terms, source, center[0], center[1], float(pixel_scale), int(supersampling), refine, light)
+    steep = _steep_radius(source, pixel_scale / supersampling) if refine else 0.0
+    center_x, center_y = float(get("center_x")), float(get("center_y"))
+    shoot(terms, source, steep, center_x, center_y, float(pixel_scale), int(supersampling), light)
     return light
+
+
+def _steep_radius(source, step):
+    """Radius [arcsec] within which the source's brightness varies too much over a step for one ray to stand for it.
+
+    The midpoint rule errs by about ``(change over the step)^2 / 24``; cells are divided where that, weighted with the
+    brightness, is more than a limit.
+    """
+    radius, index, b = source[5:8]
+    reach = step / (math.sqrt(source[4]) * radius)
+    inner = reach * np.geomspace(0.25, 100, 120)
+    change = reach * b / index * inner ** (1 / index - 1)
+    steep = change**2 * np.exp(-b * (inner ** (1 / index) - 1)) > _STEEPEST
+    return radius * (inner[steep].max() + 0.5 * reach) if steep.any() else 0.0
 
 
 def _source_terms(parameters):
@@ -143,63 +156,3 @@ def _source_terms(parameters):
             farthest,
         ]
     )
-
-
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _source_radius(x, y, terms, source):
-    """Elliptical radius in the source at which the ray through (x, y) ends [arcsec]."""
-    alpha_x, alpha_y = deflect(x, y, terms)
-    dx, dy = x - alpha_x - source[0], y - alpha_y - source[1]
-    along = source[2] * dx + source[3] * dy
-    across = source[2] * dy - source[3] * dx
-    q = source[4]
-    return math.sqrt(q * along * along + across * across / q)
-
-
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _stretch(x, y, terms):
-    """Bound on how much longer a short step at (x, y) is in the source plane than in the image plane."""
-    r = math.sqrt(x * x + y * y)
-    shear = math.sqrt(terms[5] * terms[5] + terms[6] * terms[6])
-    return max(1.0, terms[7] / (math.sqrt(terms[2]) * r) - 1.0) + shear
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _shoot(terms, source, center_x, center_y, pixel_scale, supersampling, refine, light):
-    height, width = light.shape
-    step = pixel_scale / supersampling
-    fine = step / _DIVISION
-    squeeze = 1.0 / math.sqrt(source[4])
-    radius, index, b = source[5], source[6], source[7]
-    for row in range(height):
-        for column in range(width):
-            left = (column - center_x - 0.5) * pixel_scale
-            bottom = (row - center_y - 0.5) * pixel_scale
-            light[row, column] = 0.0
-            x, y = left + 0.5 * pixel_scale, bottom + 0.5 * pixel_scale
-            if math.sqrt(x * x + y * y) > terms[7]:
-                reach = _LIPSCHITZ_MARGIN * _stretch(x, y, terms) * pixel_scale * squeeze
-                if _source_radius(x, y, terms, source) > source[9] + reach:
-                    continue
-            total = 0.0
-            for down in range(supersampling):
-                for across in range(supersampling):
-                    x, y = left + (across + 0.5) * step, bottom + (down + 0.5) * step
-                    r = _source_radius(x, y, terms, source) / radius
-                    brightness = math.exp(-b * (r ** (1.0 / index) - 1.0))
-                    if refine:
-                        reach = _stretch(x, y, terms) * step * squeeze / radius
-                        inner = max(r - 0.5 * reach, 0.25 * reach)
-                        slope = reach * b / index * inner ** (1.0 / index - 1.0)
-                        peak = math.exp(-b * (inner ** (1.0 / index) - 1.0))
-                        if slope * slope * peak > _STEEPEST:
-                            brightness = 0.0
-                            for below in range(_DIVISION):
-                                for beside in range(_DIVISION):
-                                    x = left + across * step + (beside + 0.5) * fine
-                                    y = bottom + down * step + (below + 0.5) * fine
-                                    r = _source_radius(x, y, terms, source) / radius
-                                    brightness += math.exp(-b * (r ** (1.0 / index) - 1.0))
-                            brightness /= _DIVISION * _DIVISION
-                    total += brightness
-            light[row, column] = total * step * step * source[8]
