@@ -32,10 +32,21 @@ from pathlib import Path
 import click
 
 from gen5astro.config import Config, load_config
-from gen5astro.errors import ExistsError, MissingFileError
+from gen5astro.errors import ConfigError, ExistsError, MissingFileError
 from gen5astro.verdict import Status
 
-__all__ = ["FILE", "FOLDER", "claim_file", "claim_folder", "common_options", "exit_code", "progress", "say", "show"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "claim_file",
+    "claim_folder",
+    "column_option",
+    "common_options",
+    "exit_code",
+    "progress",
+    "say",
+    "show",
+]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -88,6 +99,36 @@ def common_options(section=None, *, without=()):
 
 def _has_seed(section):
     return "seed" in {each.name for each in dataclasses.fields(getattr(Config(), section))}
+
+
+def column_option(function):
+    """Give a command the option ``--column``; it receives ``columns``, our name to theirs.
+
+    Parameters
+    ----------
+    function : callable
+        The command's function.
+
+    Returns
+    -------
+    function : callable
+        With the option.
+    """
+    return click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="NAME=COLUMN",
+        callback=lambda _context, _option, given: dict(map(_split_column, given)),
+        help="Where your table has another name: theta_e_arcsec=einstein_radius.",
+    )(function)
+
+
+def _split_column(text):
+    name, equals, column = (part.strip() for part in text.partition("="))
+    if not (name and equals and column):
+        raise ConfigError(f"--column {text}", got="no name on either side of '='", expected="NAME=COLUMN")
+    return name, column
 
 
 @contextlib.contextmanager

@@ -9,7 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from gen5astro.cli import VerbGroup, main
-from gen5astro.cli._common import claim_file, claim_folder, common_options, exit_code, progress, say, show
+from gen5astro.cli._common import (
+    claim_file,
+    claim_folder,
+    column_option,
+    common_options,
+    exit_code,
+    progress,
+    say,
+    show,
+)
 from gen5astro.config import Config
 from gen5astro.errors import BlockedError, ConfigError, ExistsError, MissingFileError
 from gen5astro.verdict import Status
@@ -180,6 +189,20 @@ def test_records_go_to_standard_output_and_lines_for_people_to_standard_error(ca
     show({"a": 1}, lambda record: print(record["a"]))
     show({"a": 1}, lambda _: pytest.fail("printed"), quiet=True)
     assert capsys.readouterr().out == "1\n"
+
+
+def test_columns_are_renamed_from_ours_to_theirs():
+    seen = {}
+    command = column_option(lambda **options: seen.update(options))
+    assert run(command, "--column", "ra=RA_DEG", "--column", "theta_e_arcsec = b").exit_code == 0
+    assert seen["columns"] == {"ra": "RA_DEG", "theta_e_arcsec": "b"}
+
+
+@pytest.mark.parametrize("wrong", ["ra", "ra=", "=ra"])
+def test_a_column_without_both_names_is_refused(wrong):
+    result = run(column_option(lambda **_: None), "--column", wrong)
+    assert result.exit_code == 2
+    assert f"--column {wrong}: got no name on either side" in result.stderr
 
 
 def test_an_output_that_is_there_is_kept_unless_forced(tmp_path):
