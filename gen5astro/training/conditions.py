@@ -1,0 +1,142 @@
+"""Under which conditions a run computes: device and precision, threads, determinism, seeds, signals."""
+
+import contextlib
+import math
+import signal
+import threading
+
+import torch
+from lightning_fabric import Fabric
+
+from gen5astro.errors import ConfigError
+
+__all__ = ["catch_signals", "learning_rate", "make_fabric", "repeatable", "step_seed"]
+
+
+def make_fabric(config):
+    """Set up Lightning Fabric on one device.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Its `accelerator` and `precision`.
+
+    Returns
+    -------
+    fabric : lightning_fabric.Fabric
+        Launched.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such accelerator here, or it cannot compute in this precision.
+    """
+    try:
+        fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    except (ValueError, RuntimeError) as error:
+        line = str(error).strip().partition("\n")[0]
+        got = f"accelerator {config.accelerator!r}, precision {config.precision!r}: {line}"
+        raise ConfigError("train.accelerator", got=got, remedy="use --set accelerator=auto") from error
+    fabric.launch()
+    return fabric
+
+
+@contextlib.contextmanager
+def repeatable(threads):
+    """Compute the same on every run, and leave torch as it was found.
+
+    On the CPU all algorithms are deterministic for a given number of threads; where an accelerator has none, torch says
+    so and goes on.
+
+    Parameters
+    ----------
+    threads : int
+        Threads of an operation on the CPU.
+
+    Yields
+    ------
+    nothing : None
+        The conditions hold inside.
+    """
+    old_threads = torch.get_num_threads()
+    old_mode = torch.get_deterministic_debug_mode()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(old_threads)
+        torch.set_deterministic_debug_mode(old_mode)
+
+
+@contextlib.contextmanager
+def catch_signals():
+    """Turn SIGINT and SIGTERM into a flag, so that a step is never cut in two; the second one acts at once.
+
+    Yields
+    ------
+    stopped : threading.Event
+        Set when one has arrived. Outside the main thread, where none can be caught, it stays clear.
+    """
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(_number, _frame):
+        stopped.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        restore()
+
+
+def step_seed(seed, step):
+    """Seed of the dropout of one step.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    step : int
+        Number of the step, from 0.
+
+    Returns
+    -------
+    seed : int
+        Below 2**63, different for every step and run of moderate size.
+    """
+    return (seed * 1_000_003 + step) % 2**63
+
+
+def learning_rate(step, n_steps, config):
+    """Learning rate of a step: linear warm-up, then half a cosine down to zero (Loshchilov & Hutter 2017).
+
+    Parameters
+    ----------
+    step : int
+        Number of the step, from 0.
+    n_steps : int
+        Steps of the whole run.
+    config : TrainConfig
+        Its `learning_rate` and `warmup_fraction`.
+
+    Returns
+    -------
+    rate : float
+        Never above `config.learning_rate`.
+    """
+    warmup = max(1, round(config.warmup_fraction * n_steps))
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, n_steps - warmup)))

@@ -1,0 +1,210 @@
+"""From the mapped cube to batches: which pairs, in which order, and their pixels as a network sees them.
+
+A batch is planned first (rows, labels, augmentation) and read as a whole afterwards, so that the plan of an epoch
+depends on the seed and the epoch alone and a broken run goes on where it stopped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gen5astro.errors import ConfigError, FormatError, closest
+from gen5astro.kernels.normalize import normalize
+
+__all__ = ["BatchPlan", "PairReader", "dihedral", "draw_by_host", "plan_epoch"]
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What one batch shows.
+
+    Parameters
+    ----------
+    row : int64 array, (n,)
+        Row of the cube.
+    label : int64 array, (n,)
+        1 for the stamp (first), 0 for the ctrl (first).
+    element : int64 array, (n,)
+        Element of the dihedral group that the image is turned by, 0 to 7; 0 leaves it as it is.
+    n_pairs : int
+        How many positives, which is how far this batch takes an epoch.
+    """
+
+    row: np.ndarray
+    label: np.ndarray
+    element: np.ndarray
+    n_pairs: int
+
+    def __len__(self):
+        return len(self.row)
+
+
+def draw_by_host(groups, n, rng):
+    """Draw pairs so that every host comes equally often, however many pairs it has.
+
+    Of one host, no pair comes again before all have come once. Where every host has as many pairs, drawing as many as
+    there are is one pass in random order.
+
+    Parameters
+    ----------
+    groups : int64 array, (m,)
+        Host, or group of hosts, of each pair.
+    n : int
+        Draws.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    drawn : int64 array, (n,)
+        Indices into `groups`; the counts of any two hosts differ by at most 1.
+    """
+    _, host, members = np.unique(groups, return_inverse=True, return_counts=True)
+    quota = n // len(members) + (rng.permutation(len(members)) < n % len(members))
+    rounds = -(-quota // members)
+    pair = np.repeat(np.arange(len(host)), rounds[host])
+    round_of_pair = np.arange(len(pair)) - np.repeat(np.cumsum(rounds[host]) - rounds[host], rounds[host])
+    order = np.lexsort((rng.random(len(pair)), round_of_pair, host[pair]))
+    place = np.arange(len(pair)) - np.repeat(np.cumsum(rounds * members) - rounds * members, rounds * members)
+    chosen = pair[order[place < np.repeat(quota, rounds * members)]]
+    return rng.permutation(chosen)
+
+
+def plan_epoch(rows, groups, config, *, epoch, square=True):
+    """Plan the batches of one epoch.
+
+    An epoch shows as many positives as there are pairs. With `use_ctrl_as_negative`, each positive has its own ctrl in
+    the same batch, turned the same way; where the ratio asks for more negatives than positives, or more positives than
+    negatives, what is over comes from hosts drawn anew. Without it, all negatives are ctrls drawn anew.
+
+    Parameters
+    ----------
+    rows : int64 array, (n,)
+        Rows of the cube to train on.
+    groups : int64 array, (n,)
+        Group of each.
+    config : TrainConfig
+        Its `batch_size`, `batch_composition`, `use_ctrl_as_negative`, `augment` and `seed`.
+    epoch : int
+        Number of the epoch, from 0.
+    square : bool
+        Whether images are square, so that quarter turns are possible.
+
+    Returns
+    -------
+    plans : list of BatchPlan
+        Of nearly equal length; their number depends on `config` and the number of rows alone.
+
+    Raises
+    ------
+    ConfigError
+        If the composition or the batch size cannot be used.
+    """
+    positives, negatives = _batch_shares(config)
+    rng = np.random.default_rng([config.seed, epoch])
+    order = draw_by_host(groups, len(rows), rng)
+    chunks = np.array_split(order, -(-len(rows) // positives))
+    n_negatives = [max(1, round(len(chunk) * negatives / positives)) for chunk in chunks]
+    n_own = [
+        min(len(chunk), n) if config.use_ctrl_as_negative else 0 for chunk, n in zip(chunks, n_negatives, strict=True)
+    ]
+    others = draw_by_host(groups, sum(n_negatives) - sum(n_own), rng)
+    plans = []
+    for chunk, n, own in zip(chunks, n_negatives, n_own, strict=True):
+        more, others = others[: n - own], others[n - own :]
+        element = rng.integers(8 if square else 4, size=len(chunk) + n) * config.augment
+        element[len(chunk) : len(chunk) + own] = element[:own]
+        index = np.concatenate([chunk, chunk[:own], more])
+        label = np.repeat([1, 0], [len(chunk), n])
+        plans.append(BatchPlan(row=rows[index], label=label, element=element, n_pairs=len(chunk)))
+    return plans
+
+
+def _batch_shares(config):
+    """Number of positives and of negatives in a full batch."""
+    shares = dict(config.batch_composition)
+    for name in shares:
+        if name not in ("positives", "negatives"):
+            label = f"config key 'train.batch_composition.{name}'"
+            raise ConfigError(label, got="an unknown name", remedy=closest(name, ("positives", "negatives")))
+    positives, negatives = shares.get("positives", 1.0), shares.get("negatives", 1.0)
+    if not (0 < positives < np.inf and 0 < negatives < np.inf):
+        raise ConfigError("train.batch_composition", got=shares, expected="two numbers above 0")
+    if config.batch_size < 2:
+        raise ConfigError("train.batch_size", got=config.batch_size, expected="2 or more: a stamp and a ctrl")
+    n_positives = min(max(1, round(config.batch_size * positives / (positives + negatives))), config.batch_size - 1)
+    return n_positives, config.batch_size - n_positives
+
+
+class PairReader:
+    """Reads images of a cube as a network sees them: normalized by the stored statistics, in a view.
+
+    Parameters
+    ----------
+    cube : Cube
+        The open cube.
+    view : View
+        What an input shows.
+    """
+
+    def __init__(self, cube, view):
+        self.view = view
+        self.spec = cube.normalizer_spec
+        self.channels = view.channels(cube.bands)
+        self._pixels = (np.asarray(cube.ctrl), np.asarray(cube.stamp))
+        self._statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
+
+    def read(self, row, label):
+        """Read and normalize the inputs of a batch.
+
+        Parameters
+        ----------
+        row : int64 array, (n,)
+            Rows of the cube.
+        label : int64 array, (n,)
+            1 for the stamp (first), 0 for the ctrl (first).
+
+        Returns
+        -------
+        inputs : float32 array, (n, channels, y, x)
+            Normalized; without unit.
+
+        Raises
+        ------
+        FormatError
+            If an image holds a pixel that is not finite.
+        """
+        shape = self._pixels[0].shape[1:]
+        inputs = np.empty((len(row), self.view.images, *shape), np.float32)
+        for place in range(self.view.images):
+            for member in (0, 1):
+                chosen = np.flatnonzero((label if place == 0 else 1 - label) == member)
+                pixels = np.take(self._pixels[member], row[chosen], axis=0)
+                inputs[chosen, place] = normalize(pixels, self._statistics[member][row[chosen]], self.spec, out=pixels)
+        bad = ~np.isfinite(inputs.sum(axis=(1, 2, 3, 4), dtype=np.float64))
+        if bad.any():
+            got = f"a pixel that is not finite in row {row[bad][0]} of the cube ({bad.sum()} such images in one batch)"
+            raise FormatError("training images", got=got, remedy="reject such rows when building the cube")
+        return inputs.reshape(len(row), self.channels, *shape[1:])
+
+
+def dihedral(images, element):
+    """Flip and turn each image by an element of the square's symmetry group.
+
+    Parameters
+    ----------
+    images : torch.Tensor, (n, channels, y, x)
+        The images; square where an element above 3 occurs.
+    element : torch.Tensor, (n,)
+        Bit 0 flips x, bit 1 flips y, bit 2 then swaps x and y.
+
+    Returns
+    -------
+    turned : torch.Tensor, (n, channels, y, x)
+        Of the same dtype and device.
+    """
+    element = element[:, None, None, None]
+    images = torch.where((element & 1).bool(), images.flip(-1), images)
+    images = torch.where((element & 2).bool(), images.flip(-2), images)
+    return torch.where((element & 4).bool(), images.mT, images) if images.shape[-1] == images.shape[-2] else images
