@@ -44,7 +44,12 @@ LOOKS = {
     Status.PASS: Look("PASS", "\N{CHECK MARK}", "within its limits", "bold green", "#1c6b3c", "#6cc891"),
     Status.SKIP: Look("SKIP", "\N{EN DASH}", "not applicable here", "dim", "#5b646e", "#a3adb8"),
     Status.INSUFFICIENT: Look(
-        "INSUFFICIENT", "?", "too few independent hosts to judge", "bold yellow", "#7d5700", "#e0b252"
+        "INSUFFICIENT",
+        "?",
+        "cannot be judged: too few independent hosts, or no room to see a fault",
+        "bold yellow",
+        "#7d5700",
+        "#e0b252",
     ),
     Status.FAIL: Look("FAIL", "\N{MULTIPLICATION X}", "outside its limits", "bold red", "#a8271f", "#f28b7d"),
     Status.ERROR: Look("ERROR", "!", "could not be computed", "bold magenta", "#862a74", "#dd96cf"),

@@ -70,7 +70,7 @@ def core_rows(record, *, view=None):
 def deciding_finding(gate):
     """Find the number behind a gate's verdict: of those that share its status, the one farthest beyond its limits.
 
-    Where none is beyond, it is the one closest to them.
+    Where none is beyond, it is the one closest to them. Like the verdict itself it does not rest on the paired view.
 
     Parameters
     ----------
@@ -80,11 +80,17 @@ def deciding_finding(gate):
     Returns
     -------
     finding : dict or None
-        None where the gate has no findings.
+        None where the gate has no findings, or where its note says what no number does: nothing was measured, or a
+        number within its limits did not pass.
     """
     findings = gate.get("findings") or []
+    findings = [each for each in findings if each.get("view") != "paired"] or findings
     alike = [each for each in findings if each.get("status") == gate.get("status")] or findings
-    return max(alike, key=_excess, default=None)
+    finding = max(alike, key=_excess, default=None)
+    if finding is None or finding.get("value") is None:
+        return None
+    passed_over = gate["status"] != Status.PASS and math.isfinite(_excess(finding)) and _excess(finding) <= 0
+    return None if passed_over and gate.get("note") else finding
 
 
 def _excess(finding):

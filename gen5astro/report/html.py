@@ -14,8 +14,10 @@ from gen5astro.report.sentences import audit_verdict, classic_fails, comparison_
 
 __all__ = ["write_audit_page", "write_demo_page", "write_evaluation_page", "write_training_page"]
 
+_THETA_E = re.compile("(?:theta|\N{GREEK SMALL LETTER THETA})_E(?![\\w])")
 
-def write_audit_page(record, worst, path):
+
+def write_audit_page(record, worst, path, *, rejects=()):
     """Write the page of an audit.
 
     Parameters
@@ -23,10 +25,12 @@ def write_audit_page(record, worst, path):
     record : dict
         An audit's record.
     worst : sequence of dict
-        The pairs to show: ``pair_id``, ``row``, ``caption``, ``theta_e_arcsec`` and the arrays ``stamp``, ``ctrl`` and
+        The pairs to show: ``pair_id``, ``row``, ``reason``, ``theta_e_arcsec`` and the arrays ``stamp``, ``ctrl`` and
         ``residual``, (band, y, x) [nanomaggy].
     path : path-like
         File to make or replace.
+    rejects : sequence of Reject
+        Rows that could not be read; the first twenty are shown.
     """
     bands = record.get("input", {}).get("bands") or ("g", "r", "z")
     pictures = [{**pair, "images": triplet(pair["stamp"], pair["ctrl"], pair["residual"], bands)} for pair in worst]
@@ -36,11 +40,12 @@ def write_audit_page(record, worst, path):
         record=record,
         verdict=audit_verdict(record),
         steps=next_steps(record),
-        core=core_rows(record),
+        core=[(view, core_rows(record, view=view)) for view in ("single", "paired")],
         threshold=classic_threshold(record),
         core_plot=plots.core_auc(record),
         profile_plot=plots.residual_profile(record),
         pictures=pictures,
+        rejects=list(rejects),
     )
 
 
@@ -79,12 +84,13 @@ def write_training_page(record, path):
     Parameters
     ----------
     record : dict
-        ``metrics`` (a row an epoch: ``epoch``, ``step``, ``train_loss``, ``val_loss``, ``val_auc``, ``images_per_s``),
-        ``config``, ``audit_status``, ``seeds`` and ``provenance``.
+        The summary of the run: ``history`` (a row an epoch: ``epoch``, ``step``, ``train_loss``, ``val_loss``,
+        ``val_auc``, ``images_per_s``), ``config``, ``counts``, ``audit_status``, ``override_gate``, ``warnings``,
+        ``seeds`` and ``provenance``, each of which may be absent.
     path : path-like
         File to make or replace.
     """
-    rows = record.get("metrics", ())
+    rows = record.get("history", ())
     curves = [
         plots.training_curve(rows, {"train_loss": "training", "val_loss": "validation"}, "loss", name="loss"),
         plots.training_curve(rows, {"val_auc": "validation AUC"}, "validation AUC", name="auc"),
@@ -110,8 +116,8 @@ def write_demo_page(record, path):
         {"title": title, "record": audit, "verdict": audit_verdict(audit), "classic": classic_fails(audit)}
         for title, audit in audits.items()
     ]
-    rows = [{(row.view, row.stratum): row for row in core_rows(audit)} for audit in audits.values()]
-    strata = [stratum for view, stratum in rows[0] if view == "single" and ("single", stratum) in rows[1]]
+    rows = [{row.stratum: row for row in core_rows(audit, view="single")} for audit in audits.values()]
+    strata = [stratum for stratum in rows[0] if stratum in rows[1] and "arc_snr" not in stratum]
     evaluation = record.get("evaluation")
     _write(
         "demo.html.j2",
@@ -119,7 +125,7 @@ def write_demo_page(record, path):
         record=record,
         verdict=comparison_verdict(record["clean"], record["pedestal"]),
         compared=compared,
-        strata=[(stratum, [each["single", stratum] for each in rows]) for stratum in strata],
+        strata=[(stratum, [each[stratum] for each in rows]) for stratum in strata],
         threshold=classic_threshold(record["clean"]),
         plot=plots.core_auc_compared(audits),
         evaluation=evaluation_verdict(evaluation) if evaluation else None,
@@ -142,7 +148,12 @@ def _environment():
         lstrip_blocks=True,
     )
     environment.globals.update(
-        looks=[*LOOKS.values(), BLOCKED], look=look, deciding=deciding_finding, limits_text=limits_text, flat=_flat
+        looks=[*LOOKS.values(), BLOCKED],
+        look=look,
+        deciding=deciding_finding,
+        limits_text=limits_text,
+        flat=_flat,
+        filled=_filled,
     )
     environment.filters.update(
         number=number, interval=interval_text, spread=spread, stratum=stratum_text, words=_words, prose=_prose
@@ -157,13 +168,14 @@ def _words(name):
 
 def _prose(text):
     """Escape a sentence and set it: what stands between backquotes as code, the E of theta_E low, units kept close."""
-    text = str(escape(text)).replace(
-        "\N{GREEK SMALL LETTER THETA}_E", "<i>\N{GREEK SMALL LETTER THETA}</i><sub>E</sub>"
-    )
-    text = text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
-        " \N{PLUS-MINUS SIGN} ", "\N{NO-BREAK SPACE}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}"
-    )
+    text = _THETA_E.sub("<i>\N{GREEK SMALL LETTER THETA}</i><sub>E</sub>", str(escape(text)))
+    text = re.sub(r" (?=%)| (?=\N{PLUS-MINUS SIGN} )|(?<=\N{PLUS-MINUS SIGN}) ", "\N{NO-BREAK SPACE}", text)
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", text))
+
+
+def _filled(rows):
+    """Names of the keys that some row has a value for."""
+    return {key for row in rows for key, value in row.items() if value not in (None, "")}
 
 
 def _flat(record, prefix=""):

@@ -1,16 +1,24 @@
-"""Plots as inline SVG whose colors are the page's own, so that they follow its light and dark scheme.
-
-Each function returns markup. Matplotlib draws with stand-in colors that `_svg` turns into CSS variables, and leaves
-the text as text. The figures are narrow on purpose: they stay legible on a telephone, and two stand side by side.
-"""
-
-import contextlib
-import re
+"""Plots of audits, evaluations and training runs as inline SVG; each function returns markup, empty without numbers."""
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from gen5astro.report.appearance import THETA_E, look, number, spread, stratum_text
+from gen5astro.report.appearance import look, number, spread, stratum_text
+from gen5astro.report.drawing import (
+    ACCENT,
+    BANDS,
+    INK,
+    MUTED,
+    QUIET,
+    RULE,
+    TONES,
+    WARN,
+    ends,
+    floats,
+    new_figure,
+    to_svg,
+    value_of,
+)
 from gen5astro.report.findings import classic_threshold, core_rows
 
 __all__ = [
@@ -22,92 +30,6 @@ __all__ = [
     "score_histogram",
     "training_curve",
 ]
-
-INK, MUTED, RULE, ACCENT, QUIET, WARN = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
-BANDS = ("#0a0101", "#0a0202", "#0a0303", "#0a0404", "#0a0505")
-_TONES = {
-    look(status).word: f"#0b01{at:02x}" for at, status in enumerate(("PASS", "SKIP", "INSUFFICIENT", "FAIL", "ERROR"))
-}
-_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", ACCENT: "accent", QUIET: "quiet", WARN: "warn"}
-_VARIABLES |= {color: f"band-{at}" for at, color in enumerate(BANDS)}
-_VARIABLES |= {color: f"tone-{word.lower()}" for word, color in _TONES.items()}
-_WIDTH = 430  # drawing units, close to CSS pixels
-
-_STYLE = {
-    "svg.fonttype": "none",
-    "font.size": 11.5,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": MUTED,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 11,
-    "ytick.labelsize": 11,
-    "grid.color": RULE,
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 1.6,
-    "legend.frameon": False,
-    "legend.fontsize": 11,
-    "patch.edgecolor": "none",
-}
-
-
-@contextlib.contextmanager
-def _figure(height, rows=1, columns=1, **more):
-    """Yield a figure of the page's width and its axes, in the page's style."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
-        yield figure, figure.subplots(rows, columns, **more)
-
-
-def _svg(figure, name, description):
-    """Inline SVG of a figure: themed, with ids of its own, named for a screen reader."""
-    import io
-
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    box = re.search(r'viewBox="([^"]+)"', text)[1]
-    text = text[text.index(">") + 1 :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
-    for color, variable in _VARIABLES.items():
-        text = text.replace(color, f"var(--{variable})")
-    text = text.replace(
-        f"{THETA_E} ", f'{THETA_E[0]}<tspan dy="2.5" font-size="75%">E</tspan><tspan dy="-2.5"> </tspan>'
-    )
-    text = re.sub(r"\n\s*", "\n", text)
-    return Markup(f'<svg class="plot" viewBox="{box}" role="img" aria-label="{escape(description)}">{text}')
-
-
-def _value(finding, key="value"):
-    value = (finding or {}).get(key)
-    return np.nan if value is None else value
-
-
-def _ends(finding):
-    """Interval of a finding, NaN where unknown."""
-    interval = (finding or {}).get("interval") or (None, None)
-    return tuple(np.nan if end is None else end for end in interval)
 
 
 def core_auc(record, *, name="core-auc", view="single"):
@@ -130,15 +52,15 @@ def core_auc(record, *, name="core-auc", view="single"):
     rows = core_rows(record, view=view)
     if not rows:
         return Markup()
-    with _figure(74 + 34 * len(rows)) as (figure, axes):
+    with new_figure(74 + 34 * len(rows)) as (figure, axes):
         _core_rows(axes, rows, classic_threshold(record))
         axes.set_xlabel("core AUC, stamp against ctrl")
         _core_legend(figure)
-    return _svg(figure, name, _core_description(rows))
+    return to_svg(figure, name, _core_description(rows))
 
 
 def core_auc_compared(records, *, name="core-auc-compared"):
-    """Plot the core AUC of several audits below each other, on one scale.
+    """Plot the core AUC of several audits below each other, on one scale, without the strata of arc_snr.
 
     Parameters
     ----------
@@ -153,29 +75,33 @@ def core_auc_compared(records, *, name="core-auc-compared"):
         Empty where no audit has a core AUC.
     """
     panels = {title: (core_rows(record, view="single"), classic_threshold(record)) for title, record in records.items()}
-    panels = {title: panel for title, panel in panels.items() if panel[0]}
+    panels = {
+        title: ([row for row in rows if "arc_snr" not in row.stratum], threshold)
+        for title, (rows, threshold) in panels.items()
+        if rows
+    }
     if not panels:
         return Markup()
     heights = [len(rows) + 0.7 for rows, _ in panels.values()]
     height = 74 + 31 * sum(heights)
-    with _figure(height, len(panels), squeeze=False, sharex=True, height_ratios=heights) as (figure, grid):
+    with new_figure(height, len(panels), squeeze=False, sharex=True, height_ratios=heights) as (figure, grid):
         for axes, (title, (rows, threshold)) in zip(grid[:, 0], panels.items(), strict=True):
             _core_rows(axes, rows, threshold)
             axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold")
         grid[-1, 0].set_xlabel("core AUC, stamp against ctrl")
         _core_legend(figure)
     words = [f"{title}: {_core_description(rows)}" for title, (rows, _) in panels.items()]
-    return _svg(figure, name, " ".join(words))
+    return to_svg(figure, name, " ".join(words))
 
 
 def _core_rows(axes, rows, threshold):
     """One line a stratum: an open circle where physics puts the AUC, a full one where it was measured."""
     low = 0.5
     for at, row in enumerate(rows):
-        tone = _TONES[look(row.status).word]
-        measured, explained = _value(row.measured), _value(row.explained)
-        axes.plot(_ends(row.explained), [at + 0.16] * 2, color=QUIET, lw=2)
-        axes.plot(_ends(row.measured), [at - 0.16] * 2, color=ACCENT, lw=2)
+        tone = TONES[look(row.status).word]
+        measured, explained = value_of(row.measured), value_of(row.explained)
+        axes.plot(ends(row.explained), [at + 0.16] * 2, color=QUIET, lw=2)
+        axes.plot(ends(row.measured), [at - 0.16] * 2, color=ACCENT, lw=2)
         axes.plot([explained, explained, measured, measured], [at + 0.16, at, at, at - 0.16], color=tone, lw=1)
         axes.plot([explained], [at + 0.16], "o", ms=7, mfc="none", mec=QUIET, mew=1.8)
         axes.plot([measured], [at - 0.16], "o", ms=7, color=ACCENT, mec="none")
@@ -184,7 +110,7 @@ def _core_rows(axes, rows, threshold):
             text, (1.0, at), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
             va="center", color=tone, fontweight="bold" if row.judged else "normal",
         )  # fmt: skip
-        low = np.nanmin([low, measured, explained, *_ends(row.measured), *_ends(row.explained)])
+        low = np.nanmin([low, measured, explained, *ends(row.measured), *ends(row.explained)])
     axes.axvline(threshold, color=WARN, lw=1.2, ls=(0, (4, 3)))
     axes.axvline(0.5, color=RULE, lw=1)
     axes.set_yticks(range(len(rows)), [stratum_text(row.stratum) for row in rows])
@@ -207,8 +133,8 @@ def _core_legend(figure):
 
 def _core_description(rows):
     words = (
-        f"{stratum_text(row.stratum)} measured {number(_value(row.measured), places=2)}, "
-        f"explained {number(_value(row.explained), places=2)}, unexplained {spread(row.unexplained)}"
+        f"{stratum_text(row.stratum)} measured {number(value_of(row.measured), places=2)}, "
+        f"explained {number(value_of(row.explained), places=2)}, unexplained {spread(row.unexplained)}"
         for row in rows
     )
     return f"Core AUC by stratum. {'; '.join(words)}."
@@ -234,19 +160,19 @@ def residual_profile(record, *, name="residual-profile"):
     if not curves:
         return Markup()
     strata, bands = (list(dict.fromkeys(curve[key] for curve in curves)) for key in ("stratum", "band"))
-    radius = _floats(profile["radius_arcsec"])
+    radius = floats(profile["radius_arcsec"])
     columns = 1 if len(strata) == 1 else 2
     lines = -(-len(strata) // columns)
-    with _figure(60 + 150 * lines, lines, columns, squeeze=False, sharex=True, sharey=True) as (figure, grid):
+    with new_figure(60 + 150 * lines, lines, columns, squeeze=False, sharex=True, sharey=True) as (figure, grid):
         panels = dict(zip(strata, grid.flat, strict=False))
         for axes in grid.flat[len(strata) :]:
             axes.set_visible(False)
         for curve in curves:
             axes, color = panels[curve["stratum"]], BANDS[bands.index(curve["band"]) % len(BANDS)]
             if curve.get("low") and curve.get("high"):
-                axes.fill_between(radius, _floats(curve["low"]), _floats(curve["high"]), color=color, alpha=0.18, lw=0)
-            axes.plot(radius, _floats(curve["median"]), color=color, label=curve["band"])
-        drawn = np.concatenate([_floats(curve.get(key) or ()) for curve in curves for key in ("median", "low", "high")])
+                axes.fill_between(radius, floats(curve["low"]), floats(curve["high"]), color=color, alpha=0.18, lw=0)
+            axes.plot(radius, floats(curve["median"]), color=color, label=curve["band"])
+        drawn = np.concatenate([floats(curve.get(key) or ()) for curve in curves for key in ("median", "low", "high")])
         for stratum, axes in panels.items():
             axes.axhline(0, color=MUTED, lw=0.8)
             axes.set_title(stratum_text(stratum), loc="left", fontsize=11.5)
@@ -255,7 +181,9 @@ def residual_profile(record, *, name="residual-profile"):
         figure.supylabel(f"stamp \N{MINUS SIGN} ctrl [{profile.get('unit', 'nmgy / pix')}]", fontsize=11.5, color=MUTED)
         handles, labels = next(iter(panels.values())).get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=len(bands), handlelength=1.6, columnspacing=1.4)
-    return _svg(figure, name, f"Median of stamp minus ctrl against radius, for {', '.join(map(stratum_text, strata))}.")
+    return to_svg(
+        figure, name, f"Median of stamp minus ctrl against radius, for {', '.join(map(stratum_text, strata))}."
+    )
 
 
 def _decades(axes, drawn):
@@ -270,10 +198,6 @@ def _decades(axes, drawn):
     axes.set_yticks(sorted(ticks), [number(tick) for tick in sorted(ticks)])
     axes.set_yticks([], minor=True)
     axes.set_ylim(min(1.5 * smallest, -linear / 2), 1.5 * max(largest, linear))
-
-
-def _floats(values):
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
 def roc(record, *, name="roc"):
@@ -294,23 +218,24 @@ def roc(record, *, name="roc"):
     curve = record.get("roc") or {}
     if not curve.get("fpr"):
         return Markup()
-    fpr, tpr = _floats(curve["fpr"]), _floats(curve["tpr"])
+    fpr, tpr = floats(curve["fpr"]), floats(curve["tpr"])
     positive = fpr[fpr > 0]
     smallest = positive.min() if len(positive) else 0.1
-    with _figure(300) as (figure, axes):
+    with new_figure(300) as (figure, axes):
         even = np.geomspace(smallest / 2, 1, 100)
         axes.plot(even, even, color=RULE, lw=1.2)
         axes.step(np.maximum(fpr, smallest / 2), tpr, where="post", color=ACCENT)
         for each in record.get("completeness", ()):
             if each.get("value") is not None:
-                low, high = _ends(each)
+                low, high = ends(each)
                 axes.plot([each["fpr"]] * 2, [low, high], color=INK, lw=1.4)
                 axes.plot([each["fpr"]], [each["value"]], "o", ms=6, color=INK)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set(xlim=(smallest / 2, 1), ylim=(0, 1.01))
         axes.set(xlabel="false-positive rate (share of ctrls)", ylabel="completeness (share of stamps)")
         axes.grid(axis="y")
-    return _svg(figure, name, "Completeness against the false-positive rate.")
+    return to_svg(figure, name, "Completeness against the false-positive rate.")
 
 
 def score_histogram(record, *, name="scores"):
@@ -329,14 +254,14 @@ def score_histogram(record, *, name="scores"):
         Empty where there are no scores.
     """
     scores = record.get("scores") or {}
-    drawn = {kind: _floats(scores.get(kind) or []) for kind in ("ctrl", "stamp")}
+    drawn = {kind: floats(scores.get(kind) or []) for kind in ("ctrl", "stamp")}
     drawn = {kind: values[np.isfinite(values)] for kind, values in drawn.items()}
     if not any(len(values) for values in drawn.values()):
         return Markup()
     everything = np.concatenate(list(drawn.values()))
     low, high = (0.0, 1.0) if everything.min() >= 0 and everything.max() <= 1 else (everything.min(), everything.max())
     edges = np.linspace(low, high if high > low else low + 1, 31)
-    with _figure(300) as (figure, axes):
+    with new_figure(300) as (figure, axes):
         for (kind, values), color in zip(drawn.items(), (QUIET, ACCENT), strict=True):
             axes.hist(values, edges, color=color, alpha=0.25)
             axes.hist(values, edges, histtype="step", edgecolor=color, lw=1.5, label=kind)
@@ -344,7 +269,7 @@ def score_histogram(record, *, name="scores"):
             axes.axvline(each["score"], ymax=0.94, color=WARN, lw=1.4, label="real candidates" if not at else None)
         axes.set(xlabel="score", ylabel="images", xlim=(edges[0], edges[-1]))
         figure.legend(loc="outside upper left", ncols=3, handlelength=1.4)
-    return _svg(figure, name, "Histogram of the scores of stamps and ctrls, with the real candidates marked.")
+    return to_svg(figure, name, "Histogram of the scores of stamps and ctrls, with the real candidates marked.")
 
 
 def completeness(record, key, label, *, name=None):
@@ -370,9 +295,9 @@ def completeness(record, key, label, *, name=None):
     if not bins:
         return Markup()
     names = [_bin_text(each) for each in bins]
-    with _figure(270) as (figure, axes):
+    with new_figure(270) as (figure, axes):
         for at, each in enumerate(bins):
-            axes.plot([at, at], _ends(each), color=ACCENT, lw=2)
+            axes.plot([at, at], ends(each), color=ACCENT, lw=2)
             axes.plot([at], [each["completeness"]], "o", ms=7, color=ACCENT)
             axes.annotate(f"n = {each['n']:,}", (at, 0.02), ha="center", color=MUTED, fontsize=10)
         axes.set_xticks(range(len(bins)), names)
@@ -381,7 +306,7 @@ def completeness(record, key, label, *, name=None):
     words = "; ".join(
         f"{text} {number(each['completeness'], places=2)}" for text, each in zip(names, bins, strict=True)
     )
-    return _svg(figure, name or key.replace("_", "-"), f"Completeness against {label}: {words}.")
+    return to_svg(figure, name or key.replace("_", "-"), f"Completeness against {label}: {words}.")
 
 
 def _bin_text(each):
@@ -417,11 +342,11 @@ def training_curve(rows, keys, label, *, name):
     keys = {key: title for key, title in keys.items() if any(row.get(key) is not None for row in rows)}
     if not keys:
         return Markup()
-    with _figure(270) as (figure, axes):
+    with new_figure(270) as (figure, axes):
         for (key, title), color in zip(keys.items(), (ACCENT, WARN, QUIET), strict=False):
             x, y = (
-                _floats([row.get("epoch", at + 1) for at, row in enumerate(rows)]),
-                _floats([row.get(key) for row in rows]),
+                floats([row.get("epoch", at + 1) for at, row in enumerate(rows)]),
+                floats([row.get(key) for row in rows]),
             )
             known = np.isfinite(y)
             axes.plot(x[known], y[known], "-o", ms=4, color=color, label=title)
@@ -430,4 +355,4 @@ def training_curve(rows, keys, label, *, name):
         axes.grid(axis="y")
         if len(keys) > 1:
             figure.legend(loc="outside upper left", ncols=len(keys), handlelength=1.6)
-    return _svg(figure, name, f"{label} against the epoch: {', '.join(keys.values())}.")
+    return to_svg(figure, name, f"{label} against the epoch: {', '.join(keys.values())}.")

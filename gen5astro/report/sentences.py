@@ -16,17 +16,19 @@ __all__ = [
     "worst_core_row",
 ]
 
+# In the order in which to work: what comes first may be the reason for what follows.
 ADVICE = {
     "finite_pixels": "Find where NaN, infinite or all-zero pixels enter: masked bricks and cutouts over an image edge "
     "are the usual places.",
     "pair_integrity": "Check that every row joins a stamp to its own ctrl: same position, same band order, same shape, "
     "no shift between them.",
-    "arc_localization": "Check theta_e_arcsec, its unit and the pixel scale: the light is not where theta_E puts it.",
     "core_leakage": "Look at the residual profile: a level that never returns to zero is a pedestal, a residual "
     "that follows the host's own profile is a gain.",
     "sky_leakage": "Look for a sky level, a gradient or a normalization that reaches the stamp and not the ctrl.",
     "noise_leakage": "Look for noise that is drawn again, added, or smoothed by resampling in the stamp alone.",
     "flux_budget": "Compare the flux of the arc before and after the PSF: convolution moves flux and makes none.",
+    "arc_localization": "Check theta_e_arcsec, its unit and the pixel scale: the light is not where theta_E puts it. "
+    "If the sky leaks as well, mend that first, since a level over the whole image is outside the ring too.",
     "normalization_leakage": "Normalize by the sky annulus: the arc moves an image's own mean and standard deviation.",
     "label_consistency": "Check that theta_e_arcsec and arc_snr are those of this stamp, in the units that are meant.",
     "stratum_diversity": "Draw the thin strata from more hosts: many injections into one galaxy count as one.",
@@ -63,14 +65,15 @@ def worst_core_row(record):
     -------
     row : CoreRow or None
         Of the single view: where the gate fails, the failed stratum with the most unexplained AUC; else the judged
-        one with the highest measured AUC.
+        one with the highest measured AUC. A stratum of arc_snr only where no other will do.
     """
     rows = [row for row in core_rows(record, view="single") if (row.measured or {}).get("value") is not None]
     failed = [row for row in rows if row.status == Status.FAIL and row.unexplained["value"] is not None]
+    chosen = failed or [row for row in rows if row.judged] or rows
+    chosen = [row for row in chosen if "arc_snr" not in row.stratum] or chosen
     if failed:
-        return max(failed, key=lambda row: abs(row.unexplained["value"]))
-    judged = [row for row in rows if row.judged] or rows
-    return max(judged, key=lambda row: row.measured["value"], default=None)
+        return max(chosen, key=lambda row: abs(row.unexplained["value"]))
+    return max(chosen, key=lambda row: row.measured["value"], default=None)
 
 
 def audit_verdict(record):
@@ -100,6 +103,8 @@ def _headline(record):
             return "The injection changes more than the arc."
         return f"Not clean: {_and(gates_with(record, Status.FAIL))} failed."
     if status == Status.INSUFFICIENT:
+        if core == Status.PASS:
+            return "No fault found, but there are too few independent hosts to judge all of it."
         return "Too few independent hosts to judge."
     if status == Status.SKIP:
         return "Nothing was judged."
@@ -178,7 +183,7 @@ def next_steps(record):
     if cause.get("look_first") and record.get("status") == Status.FAIL:
         steps.append(f"{cause['name']}: {cause['look_first']}")
     failed = gates_with(record, Status.FAIL, Status.ERROR)
-    steps += [f"{name}: {ADVICE[name]}" for name in failed if name in ADVICE]
+    steps += [f"{name}: {advice}" for name, advice in ADVICE.items() if name in failed]
     thin = gates_with(record, Status.INSUFFICIENT)
     if thin:
         steps.append(f"{_and(thin)}: bring more hosts; more injections into the same hosts do not help.")

@@ -28,8 +28,9 @@ def print_audit(record, *, console=None):
     if verdict.sentence:
         console.print(Text(verdict.sentence))
     console.print(_gates_table(record))
-    if core_rows(record):
-        console.print(_core_table(record))
+    rows = core_rows(record, view="single")
+    if rows:
+        console.print(_core_table(rows, classic_threshold(record)))
     causes = (record.get("diagnosis") or {}).get("causes")
     if causes:
         console.print(_causes_table(causes))
@@ -73,17 +74,19 @@ def print_training(summary, *, console=None):
     Parameters
     ----------
     summary : dict
-        Its single values are printed, a line each, and the last of its ``metrics``.
+        Its single values are printed, a line each, and the last row of its ``history``.
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
     console = console or Console(highlight=False)
     table = _table("Training", "what", ("value", "right"))
-    last = (summary.get("metrics") or [{}])[-1]
+    last = (summary.get("history") or [{}])[-1]
     for key, value in {**summary, **last}.items():
         if isinstance(value, (str, int, float)):
             _add(table, key.replace("_", " "), number(value))
     console.print(table)
+    for warning in summary.get("warnings") or ():
+        console.print(Text(f"Warning: {warning}", style="yellow"))
 
 
 def _status(status, *, advisory=False):
@@ -92,11 +95,19 @@ def _status(status, *, advisory=False):
 
 
 def _table(title, *columns):
-    """Table whose columns are names, or names with their alignment."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    """Table whose columns are names, or names with how they are set: ``right``, or ``kept`` on one line."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
-        name, justify = column if isinstance(column, tuple) else (column, "left")
-        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=justify == "right")
+        name, how = column if isinstance(column, tuple) else (column, "")
+        justify = "right" if how == "right" else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=bool(how))
     return table
 
 
@@ -110,28 +121,33 @@ def _with_interval(each):
 
 
 def _gates_table(record):
-    table = _table("Gates", "gate", "status", "deciding number", ("value", "right"), ("allowed", "right"))
+    table = _table(
+        "Gates", ("gate", "kept"), ("status", "kept"), "deciding number", ("value", "right"), ("allowed", "right")
+    )
     for name, gate in record.get("gates", {}).items():
-        finding = deciding_finding(gate) or {}
-        where = [finding.get("view"), finding.get("band"), finding.get("stratum")]
-        shown = [stratum_text(each) for each in where if each and each != "all"]
-        label = ", ".join([finding["name"], *shown]) if finding else gate.get("note")
-        limits = limits_text(finding.get("low"), finding.get("high"))
         status = _status(gate["status"], advisory=gate.get("advisory", False))
+        finding = deciding_finding(gate)
+        if finding is None:
+            _add(table, name, status, gate.get("note"), "", "")
+            continue
+        where = [finding.get("band"), finding.get("stratum")]
+        shown = [stratum_text(each) for each in where if each and each != "all"]
+        label = ", ".join([finding["name"], *shown])
+        limits = limits_text(finding.get("low"), finding.get("high"))
         _add(table, name, status, label, number(finding.get("value")), limits)
     return table
 
 
-def _core_table(record):
-    title = f"Core AUC (classic threshold {number(classic_threshold(record), places=2)})"
+def _core_table(rows, threshold):
     right = [(name, "right") for name in ("measured", "explained", "unexplained", "hosts")]
-    table = _table(title, "view", "stratum", *right, "status")
-    for row in core_rows(record):
+    title = f"Core AUC (classic threshold {number(threshold, places=2)})"
+    table = _table(title, ("stratum", "kept"), *right, ("status", "kept"))
+    for row in rows:
         measured, explained = (number((each or {}).get("value"), places=3) for each in (row.measured, row.explained))
         unexplained = spread(row.unexplained, places=3, signed=True)
         hosts = number(row.hosts, places=0)
         status = _status(row.status) if row.status else ""
-        _add(table, row.view, stratum_text(row.stratum), measured, explained, unexplained, hosts, status)
+        _add(table, stratum_text(row.stratum), measured, explained, unexplained, hosts, status)
     return table
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.browser import chromium
-from tests.report.test_html import PAGES
+from tests.report.pages import PAGES
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium or Chrome on PATH")
 

@@ -45,7 +45,7 @@ def make_profile():
             low, high = 0.4 * median, 2 * median
             curve = {"stratum": stratum, "band": band, "median": median, "low": low, "high": high}
             curves.append({key: each.tolist() if isinstance(each, np.ndarray) else each for key, each in curve.items()})
-    return {"radius_arcsec": radius.tolist(), "curves": curves}
+    return {"radius_arcsec": radius.tolist(), "unit": "sky sigma / pix", "curves": curves}
 
 
 def make_audit(*, excess=0.0, label="pairs.parquet"):
@@ -72,7 +72,6 @@ def make_audit(*, excess=0.0, label="pairs.parquet"):
         "gates": gates,
         "thresholds": {"classic_auc": 0.7},
         "input": {"label": label, "bands": ["g", "r", "z"], "shape": [64, 64], "pixel_scale": 0.262},
-        "rejects": [{"row": 17, "reason": "broken zip"}, {"row": 40, "reason": "NaN in stamp"}],
         "residual_profile": make_profile(),
         "provenance": {
             "config": {"audit": {"seed": 0, "limits": {}}},
@@ -113,9 +112,9 @@ def make_worst(n, *, pedestal=0.0, pair_id="pair", seed=1):
         stamp = ctrl + residual
         images = {"stamp": stamp, "ctrl": ctrl, "residual": residual}
         images = {name: image.astype(np.float32) for name, image in images.items()}
-        caption = "largest core excess"
+        reason = "3.1 % of the host's core flux in r is neither arc nor host"
         pairs.append(
-            {"pair_id": f"{pair_id}-{at}", "row": at, "caption": caption, "theta_e_arcsec": 0.262 * ring, **images}
+            {"pair_id": f"{pair_id}-{at}", "row": at, "reason": reason, "theta_e_arcsec": 0.262 * ring, **images}
         )
     return pairs
 
@@ -156,7 +155,7 @@ def make_evaluation():
 
 def make_training():
     """A training run's record."""
-    metrics = [
+    history = [
         {
             "epoch": epoch, "step": 12 * epoch, "train_loss": 0.7 / epoch**0.5, "val_loss": 0.72 / epoch**0.4,
             "val_auc": 1 - 0.5 / (1 + epoch) ** 0.6, "images_per_s": 900.0 + epoch,
@@ -166,11 +165,15 @@ def make_training():
     return {
         "schema": "gen5astro-training/1",
         "run": "run",
-        "metrics": metrics,
+        "history": history,
         "audit_status": "PASS",
+        "override_gate": None,
+        "warnings": ["few pairs"],
+        "counts": {"train": 400, "val": 80},
+        "cube": {"path": "cube.h5"},
         "seeds": {"train": 0, "split": 0},
         "config": {"view": "single", "batch_size": 128},
-        "provenance": {"cube": "cube.h5"},
+        "provenance": {"torch": "2.13"},
     }
 
 

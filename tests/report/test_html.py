@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from gen5astro.io.pairs import Reject
 from gen5astro.report.html import write_audit_page, write_demo_page, write_evaluation_page, write_training_page
+from tests.report.pages import PAGES
 from tests.report.records import make_audit, make_demo, make_evaluation, make_training, make_worst
 
 _VOID = {"meta", "link", "br", "img", "hr", "input", "col"}
@@ -36,23 +38,6 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self._open.pop() == tag
-
-
-def _audit(path):
-    write_audit_page(make_audit(excess=0.14), make_worst(2, pedestal=0.0025), path)
-
-
-def _evaluation(path):
-    record = make_evaluation()
-    write_evaluation_page(record, path, images={record["candidates"][0]["name"]: make_worst(1)[0]["stamp"]})
-
-
-PAGES = {
-    "audit": _audit,
-    "evaluation": _evaluation,
-    "training": lambda path: write_training_page(make_training(), path),
-    "demo": lambda path: write_demo_page(make_demo(), path),
-}
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -111,13 +96,12 @@ def test_plots_follow_the_color_scheme_of_the_page(page):
 
 def test_the_same_record_gives_the_same_page(tmp_path):
     for name in ("one", "two"):
-        _audit(tmp_path / name)
+        PAGES["audit"](tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_what_comes_from_a_catalog_is_escaped(tmp_path):
     record = make_audit(excess=0.14, label=_SCRIPT)
-    record["rejects"][0]["reason"] = _SCRIPT
     record["counts"][_SCRIPT] = 1
     record["provenance"] = {_SCRIPT: {_SCRIPT: _SCRIPT}}
     record["diagnosis"]["causes"][0]["look_first"] = _SCRIPT
@@ -129,8 +113,8 @@ def test_what_comes_from_a_catalog_is_escaped(tmp_path):
             finding.update(note=_SCRIPT, band=_SCRIPT, unit=_SCRIPT)
     record["gates"]["core_leakage"]["findings"][0]["stratum"] = _SCRIPT
     worst = make_worst(1, pair_id=f'"{_SCRIPT}')
-    worst[0]["caption"] = _SCRIPT
-    write_audit_page(record, worst, tmp_path / "audit.html")
+    worst[0]["reason"] = _SCRIPT
+    write_audit_page(record, worst, tmp_path / "audit.html", rejects=[Reject(1, _SCRIPT)])
 
     evaluation = make_evaluation()
     evaluation.update(run=_SCRIPT, cube=_SCRIPT, split=_SCRIPT)
@@ -139,8 +123,10 @@ def test_what_comes_from_a_catalog_is_escaped(tmp_path):
     write_evaluation_page(evaluation, tmp_path / "evaluation.html", images={_SCRIPT: np.zeros((3, 8, 8))})
 
     training = make_training()
-    training.update(run=_SCRIPT, config={_SCRIPT: _SCRIPT})
-    training["metrics"][0][_SCRIPT] = _SCRIPT
+    training.update(
+        run=_SCRIPT, warnings=[_SCRIPT], override_gate=_SCRIPT, audit_status=_SCRIPT, config={_SCRIPT: _SCRIPT}
+    )
+    training["history"][0][_SCRIPT] = _SCRIPT
     write_training_page(training, tmp_path / "training.html")
 
     demo = make_demo()

@@ -29,6 +29,12 @@ def test_text_stays_text_and_sets_the_index_low():
     assert "font-family" not in text
 
 
+def test_a_name_is_never_typeset_as_mathematics():
+    record = make_audit()
+    record["residual_profile"]["curves"][0]["stratum"] = "$\\frac{$"
+    assert "frac{$" in str(plots.residual_profile(record))
+
+
 def test_two_plots_of_a_page_share_no_id():
     ids = [set(str(plots.core_auc(make_audit(), name=name)).split('id="')[1:]) for name in ("one", "two")]
     assert not ids[0] & ids[1]
@@ -70,4 +76,4 @@ def test_plots_do_not_warn():
         warnings.simplefilter("error")
         plots.roc(make_evaluation())
         plots.roc({"roc": {"fpr": [0.0], "tpr": [0.0]}})
-        plots.training_curve(make_training()["metrics"], {"val_auc": "AUC"}, "AUC", name="auc")
+        plots.training_curve(make_training()["history"], {"val_auc": "AUC"}, "AUC", name="auc")

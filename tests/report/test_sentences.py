@@ -32,7 +32,6 @@ def test_a_faulty_audit_says_how_much_and_why():
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ("INSUFFICIENT", "Too few independent hosts"),
         ("ERROR", "incomplete"),
         ("SKIP", "Nothing was judged"),
         (None, "incomplete"),
@@ -44,6 +43,18 @@ def test_what_was_not_judged_is_not_called_clean(status, words):
     verdict = audit_verdict(record)
     assert words in verdict.headline
     assert "clean" not in verdict.headline
+
+
+def test_too_few_hosts_to_judge_the_core_or_only_the_rest():
+    record = make_audit()
+    record["status"] = "INSUFFICIENT"
+    record["gates"]["stratum_diversity"]["status"] = "INSUFFICIENT"
+    verdict = audit_verdict(record)
+    assert verdict.headline.startswith("No fault found, but")
+    assert "stratum_diversity could not be judged for want of independent hosts." in verdict.sentence
+    record["gates"]["core_leakage"]["status"] = "INSUFFICIENT"
+    assert audit_verdict(record).headline == "Too few independent hosts to judge."
+    assert "bring more hosts" in " ".join(next_steps(record))
 
 
 def test_a_thin_stratum_does_not_speak_for_the_audit():
@@ -104,6 +115,12 @@ def test_the_deciding_number_is_the_one_farthest_beyond_its_limits():
     assert deciding_finding(make_gate("FAIL", *findings))["name"] == "b"
     assert deciding_finding(make_gate("PASS", *findings))["name"] == "c"
     assert deciding_finding(make_gate("SKIP")) is None
+    assert deciding_finding(make_gate("ERROR", make_finding("h", None, "ERROR"))) is None
+    inside = make_finding("i", 0.0, "FAIL", high=0.1)
+    assert deciding_finding(make_gate("FAIL", inside)) is inside
+    assert deciding_finding(make_gate("FAIL", inside, note="nothing could show")) is None
+    paired = make_finding("g", 99.0, "FAIL", high=0.1, view="paired")
+    assert deciding_finding(make_gate("FAIL", *findings, paired))["name"] == "b"
     low = [make_finding("e", 30.0, "PASS", low=20.0), make_finding("f", 21.0, "PASS", low=20.0)]
     assert deciding_finding(make_gate("PASS", *low))["name"] == "f"
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gen5astro.report.terminal import print_audit, print_evaluation, print_training
-from tests.report.records import make_audit, make_evaluation, make_training
+from tests.report.records import make_audit, make_evaluation, make_finding, make_gate, make_training
 
 
 @pytest.fixture
@@ -26,6 +26,25 @@ def test_an_audit_in_black_and_white(console):
     text = _printed(console)
     for word in ("FAIL  The injection changes", "BLOCKED", "SKIP", "+0.144 ± 0.020", "1,000 read", "pedestal", "Next"):
         assert word in text
+
+
+def test_the_longest_word_stays_whole(console):
+    record = make_audit()
+    for finding in record["gates"]["core_leakage"]["findings"]:
+        finding["status"] = "INSUFFICIENT"
+    record["gates"]["core_leakage"]["status"] = "INSUFFICIENT"
+    print_audit(record, console=console)
+    assert _printed(console).count("INSUFFICIENT") == 6
+
+
+def test_a_note_stands_where_no_number_decided(console):
+    record = make_audit()
+    finding = make_finding("paired_unexplained_auc", 0.0, "FAIL", high=0.03)
+    record["gates"]["six_channel_viability"] = make_gate("FAIL", finding, note="nothing could show", advisory=True)
+    print_audit(record, console=console)
+    text = _printed(console)
+    assert "nothing could show" in text
+    assert "paired_unexplained_auc" not in text
 
 
 def test_markup_in_a_table_is_text(console):
@@ -49,6 +68,7 @@ def test_a_training_run_shows_its_last_epoch(console):
     text = _printed(console)
     assert "val auc" in text
     assert "0.8662" in text
+    assert "Warning: few pairs" in text
     print_training({"run": "empty"}, console=console)
 
 

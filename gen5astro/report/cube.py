@@ -1,0 +1,75 @@
+"""A cube's summary as tables in the terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gen5astro.report.appearance import look, number, stratum_text
+
+__all__ = ["print_cube"]
+
+
+def print_cube(summary, *, console=None):
+    """Print what is in a cube: layout, splits and strata with their hosts, normalizer, audit and digests.
+
+    Parameters
+    ----------
+    summary : dict
+        From `gen5astro.build.summarize_cube`.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    console.print(Text(summary["path"], style="bold"))
+    console.print(_overview(summary))
+    console.print(_counts("Splits", "split", summary["splits"]))
+    console.print(_counts("Strata", "stratum", {stratum_text(name): each for name, each in summary["strata"].items()}))
+
+
+def _overview(summary):
+    counts, (height, width), leaks = summary["counts"], summary["image_shape"], summary["leaks"]
+    nearest = leaks["nearest_separation_arcsec"]
+    rows = {
+        "pairs": f"{counts['n_ok']:,} of {counts['n_in']:,} rows ({counts['n_rejected']:,} rejected)",
+        "images": f"{', '.join(summary['bands'])}; {height} x {width} pix of {summary['pixel_scale']:g} arcsec",
+        "size": f"{summary['bytes'] / 1e6:,.1f} MB",
+        "input": summary["input"],
+        "columns": ", ".join(summary["columns"]),
+        "normalizer": ", ".join(f"{key} {_short(value)}" for key, value in summary["normalizer"].items()),
+        "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins across "
+        f"splits; nearest {number(nearest)} arcsec",
+        "audit": _audit(summary["audit"]),
+        **{f"{name} digest": digest for name, digest in summary["digests"].items()},
+        "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(name), value if isinstance(value, Text) else Text(value))
+    return table
+
+
+def _short(value):
+    return " to ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+
+
+def _audit(audit):
+    if audit is None:
+        return "none embedded: pass --audit DIR/audit.json to build-hdf5"
+    overall = look(audit["status"])
+    failed = [name for name, status in audit["gates"].items() if status not in ("PASS", "SKIP")]
+    gates = f"  ({', '.join(failed)})" if failed else ""
+    return Text.assemble((overall.word, overall.style), gates)
+
+
+def _counts(title, what, counts):
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(what)
+    for name in ("pairs", "hosts", "effective hosts"):
+        table.add_column(name, justify="right")
+    for name, each in counts.items():
+        cells = (f"{each['pairs']:,}", f"{each['groups']:,}", f"{each['effective_groups']:,.1f}")
+        table.add_row(Text(name), *cells)
+    return table

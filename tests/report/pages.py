@@ -1,0 +1,23 @@
+"""One page of each kind, as files."""
+
+from gen5astro.io.pairs import Reject
+from gen5astro.report.html import write_audit_page, write_demo_page, write_evaluation_page, write_training_page
+from tests.report.records import make_audit, make_demo, make_evaluation, make_training, make_worst
+
+
+def _audit(path):
+    rejects = [Reject(row, "broken zip") for row in range(25)]
+    write_audit_page(make_audit(excess=0.14), make_worst(2, pedestal=0.0025), path, rejects=rejects)
+
+
+def _evaluation(path):
+    record = make_evaluation()
+    write_evaluation_page(record, path, images={record["candidates"][0]["name"]: make_worst(1)[0]["stamp"]})
+
+
+PAGES = {
+    "audit": _audit,
+    "evaluation": _evaluation,
+    "training": lambda path: write_training_page(make_training(), path),
+    "demo": lambda path: write_demo_page(make_demo(), path),
+}
