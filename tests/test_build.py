@@ -1,0 +1,285 @@
+import json
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from gen5astro import audit as audit_module
+from gen5astro import build
+from gen5astro.build import build_cube
+from gen5astro.config import BuildConfig, Config, NormalizerSpec, from_dict
+from gen5astro.errors import (
+    ConfigError,
+    ExistsError,
+    FormatError,
+    MissingFileError,
+    RejectedError,
+    SchemaError,
+)
+from gen5astro.io.hdf5 import Cube, CubeSource, content_digest
+from gen5astro.kernels.normalize import normalizer_statistics
+from gen5astro.measure import measure_pairs
+from gen5astro.splits import SPLITS
+from gen5astro.table import write_table
+from tests.factories import make_pairs
+from tests.sources import MemorySource, choose
+
+LENIENT = from_dict({"audit": {"max_reject_fraction": 0.5}})
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return make_pairs(90, np.random.default_rng(11), size=32)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "cube.h5"
+
+
+def contents(path):
+    """All datasets and attributes of a cube but the time of writing."""
+    with h5py.File(path) as file:
+        found = {f"@{name}": value for name, value in file.attrs.items() if name != "created"}
+        file.visititems(
+            lambda name, item: found.update({name: item[...].tobytes()}) if isinstance(item, h5py.Dataset) else None
+        )
+        return found
+
+
+def write_audit(folder, pairs, **changes):
+    """Write a small audit record of some pairs."""
+    record = {
+        "schema": "gen5astro-audit/1",
+        "status": "FAIL",
+        "gates": {"core_leakage": {"status": "FAIL"}, "finite_pixels": {"status": "PASS"}},
+        "provenance": {"input_digest": content_digest(pairs.digest)},
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "audit.json").write_text(json.dumps(record | changes))
+    return folder / "audit.json"
+
+
+def test_the_sample_is_split_by_host_with_several_hosts_in_each(out, pairs):
+    summary = build_cube(MemorySource(pairs), out, config=Config())
+    assert [summary["splits"][name]["groups"] for name in SPLITS] == [21, 4, 5]
+    with Cube(out) as cube:
+        for host in np.unique(cube.catalog["host_id"]):
+            assert len(set(cube.split[cube.catalog["host_id"] == host])) == 1
+    assert summary["leaks"]["groups"] == summary["leaks"]["twins"] == summary["leaks"]["close_positions"] == 0
+
+
+def test_the_cube_does_not_depend_on_threads_or_blocks(tmp_path, pairs):
+    source = MemorySource(pairs, bad={4: "torn", 30: "torn"})
+    cubes = []
+    for threads, block in ((1, 90), (2, 7), (5, 1)):
+        path = tmp_path / f"{threads}.h5"
+        build_cube(source, path, config=from_dict({"audit": {"max_reject_fraction": 0.1}, "build": {"block": block}}))
+        cubes.append({name: value for name, value in contents(path).items() if name != "@config"})
+    assert cubes[0] == cubes[1] == cubes[2]
+
+
+def test_two_builds_of_the_same_pairs_are_equal(tmp_path, pairs):
+    for name in ("one", "two"):
+        build_cube(MemorySource(pairs), tmp_path / f"{name}.h5", config=Config())
+    assert contents(tmp_path / "one.h5") == contents(tmp_path / "two.h5")
+
+
+def test_a_cube_of_a_cube_has_the_same_content(tmp_path, pairs):
+    build_cube(MemorySource(pairs, bad={8: "torn"}), tmp_path / "one.h5", config=LENIENT)
+    build_cube(CubeSource(tmp_path / "one.h5"), tmp_path / "two.h5", config=LENIENT)
+    one, two = Cube(tmp_path / "one.h5"), Cube(tmp_path / "two.h5")
+    for name in ("input_digest", "split_digest"):
+        assert one.attributes[name] == two.attributes[name]
+    np.testing.assert_array_equal(one.row, two.row)
+    np.testing.assert_array_equal(one.stamp, two.stamp)
+
+
+def test_no_row_vanishes(out, pairs):
+    bad = {0: "broken zip", 44: "object array", 89: "NaN"}
+    summary = build_cube(MemorySource(pairs, bad=bad), out, config=LENIENT)
+    assert summary["counts"] == {"n_in": 90, "n_ok": 87, "n_rejected": 3}
+    table = pq.read_table(out.with_name("cube.rejects.parquet")).to_pydict()
+    assert dict(zip(table["row"], table["reason"], strict=True)) == bad
+    good = np.delete(np.arange(90), list(bad))
+    with Cube(out) as cube:
+        np.testing.assert_array_equal(cube.row, good)
+        np.testing.assert_array_equal(cube.stamp, pairs.stamp[good])
+        np.testing.assert_array_equal(cube.ctrl, pairs.ctrl[good])
+        expected = normalizer_statistics(pairs.ctrl[good], NormalizerSpec(), pairs.pixel_scale)
+        np.testing.assert_array_equal(cube.normalizer_statistics["ctrl"], expected)
+
+
+def test_a_cube_takes_no_more_room_for_rows_that_were_rejected(tmp_path, pairs):
+    build_cube(MemorySource(choose(pairs, slice(0, 60))), tmp_path / "few.h5", config=LENIENT)
+    bad = dict.fromkeys(range(60, 90), "torn")
+    build_cube(MemorySource(pairs, bad=bad), tmp_path / "some.h5", config=LENIENT)
+    sizes = [(tmp_path / f"{name}.h5").stat().st_size for name in ("few", "some")]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
+
+
+def test_a_row_that_the_source_loses_is_a_bug(out, pairs):
+    class Losing(MemorySource):
+        def read(self, ref):
+            return choose(self.block, slice(ref.start, ref.stop - 1)), []
+
+    with pytest.raises(RuntimeError, match="90 rows in, but 89 good and 0 rejected"):
+        build_cube(Losing(pairs), out, config=Config())
+    assert not list(out.parent.iterdir())
+
+
+def test_too_many_rejects_end_the_build_and_are_written_down(out, pairs):
+    with pytest.raises(RejectedError, match=r"got 2 of 90 rows .*row 5: broken zip; expected at most 1.00%"):
+        build_cube(MemorySource(pairs, bad={5: "broken zip", 6: "NaN"}), out, config=Config())
+    assert [path.name for path in out.parent.iterdir()] == ["cube.rejects.parquet"]
+    assert pq.read_table(out.with_name("cube.rejects.parquet")).num_rows == 2
+
+
+def test_no_good_pair_makes_no_cube(out, pairs):
+    bad = dict.fromkeys(range(90), "torn")
+    with pytest.raises(RejectedError, match="90 of 90 rows"):
+        build_cube(MemorySource(pairs, bad=bad), out, config=from_dict({"audit": {"max_reject_fraction": 1.0}}))
+    assert not out.exists()
+
+
+def test_a_clean_build_removes_the_rejects_of_an_earlier_one(out, pairs):
+    build_cube(MemorySource(pairs, bad={5: "torn"}), out, config=LENIENT)
+    build_cube(MemorySource(pairs), out, config=LENIENT, force=True)
+    assert [path.name for path in out.parent.iterdir()] == ["cube.h5"]
+
+
+def test_what_is_there_is_kept_unless_forced(out, pairs):
+    out.write_text("mine")
+    with pytest.raises(ExistsError, match="--force"):
+        build_cube(MemorySource(pairs), out, config=Config())
+    assert out.read_text() == "mine"
+    build_cube(MemorySource(pairs), out, config=Config(), force=True)
+    assert len(Cube(out)) == 90
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_build_leaves_what_was_there(out, pairs, error):
+    class Interrupted(MemorySource):
+        def read(self, ref):
+            if ref.start >= 40:
+                raise error
+            return super().read(ref)
+
+    out.write_text("mine")
+    with pytest.raises(error):
+        build_cube(Interrupted(pairs), out, config=from_dict({"build": {"block": 10}}), force=True)
+    assert [path.name for path in out.parent.iterdir()] == ["cube.h5"]
+    assert out.read_text() == "mine"
+
+
+def test_progress_counts_every_row_once(out, pairs):
+    done = []
+    config = from_dict({"build": {"block": 16}, "audit": {"max_reject_fraction": 0.5}})
+    build_cube(MemorySource(pairs, bad={3: "torn"}), out, config=config, advance=done.append)
+    assert sum(done) == 90
+
+
+def test_an_audit_of_these_pairs_travels_with_the_cube(tmp_path, out, pairs):
+    audit = write_audit(tmp_path / "audit", pairs)
+    summary = build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
+    gates = {"core_leakage": "FAIL", "finite_pixels": "PASS"}
+    assert summary["audit"] == {"status": "FAIL", "gates": gates}
+    with Cube(out) as cube:
+        assert cube.audit == json.loads(audit.read_text())
+        assert cube.measure == {}
+
+
+def test_a_long_audit_fits(tmp_path, out, pairs):
+    audit = write_audit(tmp_path / "audit", pairs, worst_pairs=["x" * 1000] * 1000)
+    build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
+    assert len(Cube(out).audit["worst_pairs"]) == 1000
+
+
+def test_an_audit_changes_nothing_that_is_trained_on(tmp_path, pairs):
+    build_cube(MemorySource(pairs), tmp_path / "one.h5", config=Config())
+    audit = write_audit(tmp_path / "audit", pairs)
+    build_cube(MemorySource(pairs), tmp_path / "two.h5", config=Config(), audit=audit)
+    digests = [Cube(tmp_path / f"{name}.h5").attributes["cube_digest"] for name in ("one", "two")]
+    assert digests[0] == digests[1]
+
+
+def test_the_digest_of_a_cube_changes_with_what_is_trained_on(tmp_path, pairs):
+    other = choose(pairs, slice(None))
+    other.catalog["theta_e_arcsec"] = other.catalog["theta_e_arcsec"] * 1.01
+    configs = [Config(), Config(build=BuildConfig(split_seed=6)), Config(normalize=NormalizerSpec(softening=4.0))]
+    digests = set()
+    for number, (block, config) in enumerate([(pairs, each) for each in configs] + [(other, Config())]):
+        build_cube(MemorySource(block), tmp_path / f"{number}.h5", config=config)
+        digests.add(Cube(tmp_path / f"{number}.h5").attributes["cube_digest"])
+    assert len(digests) == 4
+
+
+def test_measurements_beside_the_audit_are_joined_to_their_pairs(tmp_path, out, pairs):
+    source = MemorySource(pairs, bad={7: "torn"})
+    audit = write_audit(tmp_path / "audit", choose(pairs, np.delete(np.arange(90), 7)))
+    table, _ = measure_pairs(source, Config().measure)
+    write_table(table, audit.with_name("measure.parquet"))
+    build_cube(source, out, config=LENIENT, audit=audit)
+    with Cube(out) as cube:
+        assert cube.measure["ctrl_core_flux"].shape == (89, 3)
+        for name, values in cube.measure.items():
+            np.testing.assert_array_equal(values, table[name])
+        assert not set(cube.measure) & set(cube.catalog)
+    with_one_less = table.select(np.arange(88))
+    write_table(with_one_less, audit.with_name("measure.parquet"))
+    with pytest.raises(SchemaError, match="got other rows than the audit beside it"):
+        build_cube(source, out, config=LENIENT, audit=audit, force=True)
+
+
+def test_an_audit_of_other_pairs_is_refused(tmp_path, out, pairs):
+    audit = write_audit(tmp_path / "audit", choose(pairs, slice(0, 89)))
+    with pytest.raises(SchemaError, match=r"got an audit of pairs .*run gen5astro audit-injection on these pairs"):
+        build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("{", FormatError),
+        ("[]", SchemaError),
+        ('{"schema": "gen5astro-audit/9"}', SchemaError),
+        (None, MissingFileError),
+    ],
+)
+def test_what_is_no_audit_is_refused_before_any_pixel_is_read(out, pairs, content, error):
+    audit = out.with_name("audit.json")
+    if content is not None:
+        audit.write_text(content)
+    with pytest.raises(error, match="audit"):
+        build_cube(None, out, config=Config(), audit=audit)
+
+
+def test_build_and_audit_mean_the_same_schema():
+    assert build.AUDIT_SCHEMA == audit_module.SCHEMA
+
+
+def test_a_normalizer_that_needs_a_ctrl_is_refused(out, pairs):
+    with pytest.raises(ConfigError, match="no ctrl exists at inference"):
+        build_cube(MemorySource(pairs), out, config=Config(normalize=NormalizerSpec(kind="pair")))
+
+
+def test_a_given_split_is_kept(out, pairs):
+    block = choose(pairs, slice(None))
+    block.catalog["region_split"] = np.resize(["train", "validation", "test"], 90)
+    summary = build_cube(MemorySource(block), out, config=Config(build=BuildConfig(split="given")))
+    assert {name: each["pairs"] for name, each in summary["splits"].items()} == {"train": 30, "val": 30, "test": 30}
+    assert summary["leaks"]["groups"] == 0 or summary["leaks"]["nearest_separation_arcsec"] < 10.0
+
+
+def test_a_summary_is_plain_json_and_counts_every_pair(out, pairs):
+    block = choose(pairs, slice(None))
+    block.catalog["theta_e_arcsec"][:5] = np.nan
+    block.catalog["ra"] = np.full(90, np.nan)
+    summary = build_cube(MemorySource(block), out, config=Config())
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary["leaks"]["nearest_separation_arcsec"] is None
+    assert sum(each["pairs"] for each in summary["splits"].values()) == 90
+    by_theta_e = [each["pairs"] for name, each in summary["strata"].items() if "theta_e" in name]
+    assert sum(by_theta_e) == 85
