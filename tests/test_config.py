@@ -95,11 +95,11 @@ def test_a_setting_inside_a_key_that_is_no_section_is_refused():
 
 
 def test_a_file_that_is_missing_or_broken_is_named(tmp_path):
-    with pytest.raises(MissingFileError, match="nowhere.toml"):
+    with pytest.raises(MissingFileError, match=r"nowhere\.toml"):
         load_config(tmp_path / "nowhere.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("epochs = \n")
-    with pytest.raises(ConfigError, match="broken.toml"):
+    with pytest.raises(ConfigError, match=r"broken\.toml"):
         load_config(broken)
     broken.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="expected TOML"):
