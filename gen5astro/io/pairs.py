@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["BlockRef", "PairBlock", "PairSource", "Reject"]
+__all__ = ["BlockRef", "PairBlock", "PairSource", "Reject", "block_refs"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,25 @@ class BlockRef:
 
     start: int
     stop: int
+
+
+def block_refs(n_rows, size):
+    """Cut rows into blocks.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the source.
+    size : int
+        Rows of a block; the last may have fewer.
+
+    Yields
+    ------
+    ref : BlockRef
+        Of each block, in order.
+    """
+    for start in range(0, n_rows, size):
+        yield BlockRef(start, min(start + size, n_rows))
 
 
 @dataclass(frozen=True)

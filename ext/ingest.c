@@ -1,0 +1,322 @@
+#include "ingest.h"
+
+#include <math.h>
+#include <string.h>
+
+static int machine_is_little(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+ingest_status ingest_parse_dtype(const char *text, ingest_dtype *dtype)
+{
+    if (strlen(text) != 3 || strchr("<>|=", text[0]) == NULL || strchr("fiu", text[1]) == NULL) {
+        return INGEST_DTYPE;
+    }
+    const size_t size = (size_t)(text[2] - '0');
+    const int known = size == 2 || size == 4 || size == 8 || (size == 1 && text[1] != 'f');
+    if (!known || (text[0] == '|' && size != 1)) {
+        return INGEST_DTYPE;
+    }
+    dtype->kind = text[1];
+    dtype->size = size;
+    dtype->swapped = size > 1 && ((text[0] == '<' && !machine_is_little()) || (text[0] == '>' && machine_is_little()));
+    return INGEST_OK;
+}
+
+/* ---- numbers of the wire to float ---- */
+
+static inline uint8_t swap1(uint8_t bits)
+{
+    return bits;
+}
+
+static inline uint16_t swap2(uint16_t bits)
+{
+    return (uint16_t)(bits << 8 | bits >> 8);
+}
+
+static inline uint32_t swap4(uint32_t bits)
+{
+    return bits << 24 | (bits & 0xff00u) << 8 | (bits >> 8 & 0xff00u) | bits >> 24;
+}
+
+static inline uint64_t swap8(uint64_t bits)
+{
+    return (uint64_t)swap4((uint32_t)bits) << 32 | swap4((uint32_t)(bits >> 32));
+}
+
+static inline float half_to_float(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    const uint32_t exponent = half >> 10 & 0x1fu;
+    const uint32_t fraction = half & 0x3ffu;
+    if (exponent == 0) {
+        const float size = (float)fraction * 0x1p-24f;
+        return sign ? -size : size;
+    }
+    const uint32_t wide = exponent == 0x1fu ? 0xffu : exponent + 112u;
+    const uint32_t bits = sign | wide << 23 | fraction << 13;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+#define AS_FLOAT(type, value) ((float)(value))
+#define AS_HALF(type, value) half_to_float(value)
+
+/* One loop a type, byte order and stride known at compile time where that pays: contiguous and native is the usual case. */
+#define LOOP(bits_type, type, swap, as, step)                  \
+    for (size_t at = 0; at < count; at++) {                    \
+        bits_type bits;                                        \
+        type value;                                            \
+        memcpy(&bits, wire + at * (step), sizeof bits);        \
+        bits = swap(bits);                                     \
+        memcpy(&value, &bits, sizeof value);                   \
+        out[at] = as(type, value);                             \
+    }
+
+#define SAME(bits) (bits)
+
+#define CONVERTER(name, bits_type, type, swap, as)                                                                  \
+    static void name(const unsigned char *restrict wire, size_t stride, size_t count, int swapped, float *restrict out) \
+    {                                                                                                                   \
+        if (stride == sizeof(type) && swapped) {                                                                        \
+            LOOP(bits_type, type, swap, as, sizeof(type))                                                               \
+        } else if (stride == sizeof(type)) {                                                                            \
+            LOOP(bits_type, type, SAME, as, sizeof(type))                                                               \
+        } else if (swapped) {                                                                                           \
+            LOOP(bits_type, type, swap, as, stride)                                                                     \
+        } else {                                                                                                        \
+            LOOP(bits_type, type, SAME, as, stride)                                                                     \
+        }                                                                                                               \
+    }
+
+CONVERTER(from_f2, uint16_t, uint16_t, swap2, AS_HALF)
+CONVERTER(from_f4, uint32_t, float, swap4, AS_FLOAT)
+CONVERTER(from_f8, uint64_t, double, swap8, AS_FLOAT)
+CONVERTER(from_i1, uint8_t, int8_t, swap1, AS_FLOAT)
+CONVERTER(from_i2, uint16_t, int16_t, swap2, AS_FLOAT)
+CONVERTER(from_i4, uint32_t, int32_t, swap4, AS_FLOAT)
+CONVERTER(from_i8, uint64_t, int64_t, swap8, AS_FLOAT)
+CONVERTER(from_u1, uint8_t, uint8_t, swap1, AS_FLOAT)
+CONVERTER(from_u2, uint16_t, uint16_t, swap2, AS_FLOAT)
+CONVERTER(from_u4, uint32_t, uint32_t, swap4, AS_FLOAT)
+CONVERTER(from_u8, uint64_t, uint64_t, swap8, AS_FLOAT)
+
+typedef void (*converter)(const unsigned char *, size_t, size_t, int, float *);
+
+static converter converter_of(ingest_dtype dtype)
+{
+    switch (dtype.size) {
+    case 1:
+        return dtype.kind == 'i' ? from_i1 : from_u1;
+    case 2:
+        return dtype.kind == 'f' ? from_f2 : dtype.kind == 'i' ? from_i2 : from_u2;
+    case 4:
+        return dtype.kind == 'f' ? from_f4 : dtype.kind == 'i' ? from_i4 : from_u4;
+    default:
+        return dtype.kind == 'f' ? from_f8 : dtype.kind == 'i' ? from_i8 : from_u8;
+    }
+}
+
+/* ---- census ---- */
+
+enum {
+    LANES = 32,      /* extremes are kept in lanes, so that the loop is one of vectors on every compiler */
+    CHUNK = 1 << 16 /* counts within a chunk stay 32 bits wide, as wide as the pixels */
+};
+
+static inline uint32_t magnitude_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & 0x7fffffffu;
+}
+
+static inline int is_finite(float value)
+{
+    return magnitude_bits(value) < 0x7f800000u;
+}
+
+static void count_chunk(const float *values, size_t count, ingest_census *census)
+{
+    uint32_t finite = 0, zeros = 0;
+    for (size_t at = 0; at < count; at++) {
+        finite += (uint32_t)is_finite(values[at]);
+        zeros += (uint32_t)(magnitude_bits(values[at]) == 0);
+    }
+    census->finite += finite;
+    census->zeros += zeros;
+}
+
+/* Extremes of pixels that are all finite, starting from those of *census. */
+static void widen_by_all(const float *values, size_t count, ingest_census *census)
+{
+    float low[LANES], high[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        low[lane] = census->low;
+        high[lane] = census->high;
+    }
+    size_t at = 0;
+    for (; at + LANES <= count; at += LANES) {
+        for (int lane = 0; lane < LANES; lane++) {
+            const float value = values[at + (size_t)lane];
+            low[lane] = value < low[lane] ? value : low[lane];
+            high[lane] = value > high[lane] ? value : high[lane];
+        }
+    }
+    for (; at < count; at++) {
+        low[0] = values[at] < low[0] ? values[at] : low[0];
+        high[0] = values[at] > high[0] ? values[at] : high[0];
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        census->low = low[lane] < census->low ? low[lane] : census->low;
+        census->high = high[lane] > census->high ? high[lane] : census->high;
+    }
+}
+
+static void widen_by_finite(const float *values, size_t count, ingest_census *census)
+{
+    for (size_t at = 0; at < count; at++) {
+        if (is_finite(values[at])) {
+            widen_by_all(values + at, 1, census);
+        }
+    }
+}
+
+static ingest_census count_plane(const float *values, size_t count)
+{
+    ingest_census census = {0, 0, INFINITY, -INFINITY};
+    for (size_t start = 0; start < count; start += CHUNK) {
+        const size_t size = count - start < CHUNK ? count - start : CHUNK;
+        const size_t before = census.finite;
+        count_chunk(values + start, size, &census);
+        if (census.finite - before == size) {
+            widen_by_all(values + start, size, &census);
+        } else {
+            widen_by_finite(values + start, size, &census);
+        }
+    }
+    if (census.finite == 0) {
+        census.low = NAN;
+        census.high = NAN;
+    }
+    return census;
+}
+
+/* ---- digest: XXH64 as published (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), over floats ---- */
+
+#define PRIME_1 0x9E3779B185EBCA87u
+#define PRIME_2 0xC2B2AE3D27D4EB4Fu
+#define PRIME_3 0x165667B19E3779F9u
+#define PRIME_4 0x85EBCA77C2B2AE63u
+#define PRIME_5 0x27D4EB2F165667C5u
+
+static inline uint64_t rotate(uint64_t word, int by)
+{
+    return word << by | word >> (64 - by);
+}
+
+static inline uint64_t mix(uint64_t lane, uint64_t word)
+{
+    return rotate(lane + word * PRIME_2, 31) * PRIME_1;
+}
+
+static inline uint64_t merge(uint64_t hash, uint64_t lane)
+{
+    return (hash ^ mix(0, lane)) * PRIME_1 + PRIME_4;
+}
+
+static inline uint64_t one_float(const float *values)
+{
+    uint32_t bits;
+    memcpy(&bits, values, sizeof bits);
+    return bits;
+}
+
+/* Two floats as the word that their little-endian bytes make. */
+static inline uint64_t two_floats(const float *values)
+{
+    return one_float(values) | one_float(values + 1) << 32;
+}
+
+uint64_t ingest_digest(const float *values, size_t count)
+{
+    uint64_t hash = PRIME_5;
+    size_t at = 0;
+    if (count >= 8) {
+        uint64_t lane_1 = PRIME_1 + PRIME_2, lane_2 = PRIME_2, lane_3 = 0, lane_4 = 0 - PRIME_1;
+        for (; at + 8 <= count; at += 8) {
+            lane_1 = mix(lane_1, two_floats(values + at));
+            lane_2 = mix(lane_2, two_floats(values + at + 2));
+            lane_3 = mix(lane_3, two_floats(values + at + 4));
+            lane_4 = mix(lane_4, two_floats(values + at + 6));
+        }
+        hash = rotate(lane_1, 1) + rotate(lane_2, 7) + rotate(lane_3, 12) + rotate(lane_4, 18);
+        hash = merge(merge(merge(merge(hash, lane_1), lane_2), lane_3), lane_4);
+    }
+    hash += (uint64_t)count * sizeof(float);
+    for (; at + 2 <= count; at += 2) {
+        hash = rotate(hash ^ mix(0, two_floats(values + at)), 27) * PRIME_1 + PRIME_4;
+    }
+    if (at < count) {
+        hash = rotate(hash ^ one_float(values + at) * PRIME_1, 23) * PRIME_2 + PRIME_3;
+    }
+    hash = (hash ^ hash >> 33) * PRIME_2;
+    hash = (hash ^ hash >> 29) * PRIME_3;
+    return hash ^ hash >> 32;
+}
+
+/* ---- the pass ---- */
+
+/* Whether a * b == product, without overflow. */
+static int is_product(size_t a, size_t b, size_t product)
+{
+    return a == 0 || b == 0 ? product == 0 : product % a == 0 && product / a == b;
+}
+
+ingest_status ingest_row(const void *wire, size_t wire_size, ingest_dtype dtype, ingest_layout layout, size_t bands,
+                         size_t pixels, float *out, size_t out_size, ingest_census *census, uint64_t *digest)
+{
+    if (out_size % sizeof(float) != 0 || !is_product(bands, pixels, out_size / sizeof(float))) {
+        return INGEST_OUT_SIZE;
+    }
+    if (!is_product(out_size / sizeof(float), dtype.size, wire_size)) {
+        return INGEST_WIRE_SIZE;
+    }
+    if ((uintptr_t)out % sizeof(float) != 0) {
+        return INGEST_ALIGNMENT;
+    }
+    const size_t stride = layout == INGEST_CHW ? dtype.size : dtype.size * bands;
+    const size_t next_band = layout == INGEST_CHW ? dtype.size * pixels : dtype.size;
+    const converter convert = converter_of(dtype);
+    for (size_t band = 0; band < bands; band++) {
+        float *plane = out + band * pixels;
+        if (pixels > 0) {
+            convert((const unsigned char *)wire + band * next_band, stride, pixels, dtype.swapped, plane);
+        }
+        census[band] = count_plane(plane, pixels);
+    }
+    *digest = ingest_digest(out, bands * pixels);
+    return INGEST_OK;
+}
+
+const char *ingest_message(ingest_status status)
+{
+    switch (status) {
+    case INGEST_OK:
+        return "ok";
+    case INGEST_DTYPE:
+        return "dtype must be like '<f4': a byte order, f, i or u, and a size of at most 8 bytes";
+    case INGEST_WIRE_SIZE:
+        return "the wire does not hold exactly as many numbers as the row";
+    case INGEST_OUT_SIZE:
+        return "the row does not hold exactly (band, y, x) floats";
+    default:
+        return "the row is not aligned";
+    }
+}

@@ -1,0 +1,375 @@
+"""Tables: the column names that we know, the names that others give them, and pairs that a table points to.
+
+A column is found under its canonical name, under one of `ALIASES` (case and underscores do not matter), or where an
+override says.
+"""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from gen5astro.errors import ColumnError, FormatError, MissingFileError, closest
+from gen5astro.io.ingest import BlockFiller, find_reference
+from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
+from gen5astro.io.pairs import block_refs
+
+__all__ = [
+    "ALIASES",
+    "DEFAULT_PIXEL_SCALE",
+    "REFERENCE_ROWS",
+    "TablePairs",
+    "assemble_catalog",
+    "read_table",
+    "read_wire_image",
+    "resolve_columns",
+]
+
+ALIASES = {
+    "stamp_npz": ("stamp", "stamp_bytes", "stamp_image", "injected_npz", "injected"),
+    "ctrl_stamp_npz": ("ctrl_npz", "ctrl", "ctrl_stamp", "ctrl_bytes", "control_npz", "control", "control_stamp_npz"),
+    "stamp_path": ("stamp_file", "stamp_filename", "injected_path"),
+    "ctrl_path": ("ctrl_stamp_path", "ctrl_file", "ctrl_filename", "control_path"),
+    "pair_id": ("id", "objid", "object_id", "galaxy_id", "task_id", "sample_id"),
+    "ra": ("ra_deg", "raj2000", "ra_j2000", "alpha_j2000", "right_ascension"),
+    "dec": ("dec_deg", "decl", "dej2000", "dec_j2000", "delta_j2000", "declination"),
+    "theta_e_arcsec": ("theta_e", "einstein_radius", "einstein_radius_arcsec", "r_ein", "rein", "theta_ein"),
+    "arc_snr": ("snr", "arc_sn", "snr_arc", "source_snr"),
+    "host_id": ("host", "lrg_id", "host_index", "target_id", "targetid"),
+    "brickname": ("brick", "brick_name"),
+    "region_split": ("split", "subset"),
+}
+"""Other names of each canonical column, the likeliest first."""
+
+DEFAULT_PIXEL_SCALE = 0.262
+"""Pixel scale of the Legacy Surveys' cutouts [arcsec / pix], for input that states none."""
+
+REFERENCE_ROWS = 1000
+"""How many rows are tried for the first good pair before an input is given up."""
+
+_ALWAYS = ("pair_id", "ra", "dec", "theta_e_arcsec", "arc_snr", "host_id")
+_TEXT = frozenset({"pair_id", "host_id", "brickname", "region_split"})
+_PSF_SIZE = re.compile(r"(?:psfsize|psffwhm|fwhm|seeing)([a-z]\d?)")
+
+
+def _key(name):
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_CANONICAL = {_key(alias): name for name, aliases in ALIASES.items() for alias in (*aliases, name)}
+
+
+def _canonical(name):
+    """Canonical name of a column, or None."""
+    found = _CANONICAL.get(_key(name))
+    if found is None and (match := _PSF_SIZE.fullmatch(_key(name))):
+        return f"psfsize_{match[1]}"
+    return found
+
+
+def _rank(name, canonical):
+    """How sure it is that `name` means `canonical`: the smaller the surer."""
+    keys = [_key(alias) for alias in (canonical, *ALIASES.get(canonical, ()))]
+    return (name != canonical, keys.index(_key(name)) if _key(name) in keys else len(keys))
+
+
+def resolve_columns(names, overrides=None, *, required=()):
+    """Find the canonical columns among the names of a table.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Columns of the table.
+    overrides : dict of str to str, optional
+        Canonical name, or an alias of it, to the column that holds it.
+    required : iterable of str
+        Canonical names that must be found.
+
+    Returns
+    -------
+    mapping : dict of str to str
+        Canonical name to column. Of two columns that fit, the canonical name wins, then the order of `ALIASES`.
+
+    Raises
+    ------
+    ColumnError
+        If an override names no column, or a required column is missing; names the closest.
+    """
+    names = list(names)
+    mapping = {}
+    for name in names:
+        canonical = _canonical(name)
+        if canonical and (canonical not in mapping or _rank(name, canonical) < _rank(mapping[canonical], canonical)):
+            mapping[canonical] = name
+    for asked, name in (overrides or {}).items():
+        canonical = _canonical(asked)
+        if canonical is None:
+            raise ColumnError(
+                f"--column {asked}={name}", got=f"no known column {asked!r}", remedy=closest(asked, ALIASES)
+            )
+        if name not in names:
+            raise ColumnError(f"column {name!r}", got="no such column", remedy=closest(name, names))
+        mapping = {key: value for key, value in mapping.items() if value != name} | {canonical: name}
+    for canonical in required:
+        if canonical not in mapping:
+            remedy = f"{closest(canonical, names)}; say which with --column {canonical}=NAME"
+            raise ColumnError(f"column {canonical!r}", got="no such column", remedy=remedy)
+    return mapping
+
+
+def assemble_catalog(columns, mapping, *, first_row, count):
+    """Make the catalog of a block: canonical names, float64 or str, every other column beside them.
+
+    Parameters
+    ----------
+    columns : dict of array, (n,)
+        Columns under their own names; masked, NaN and None are missing. Only real numbers and strings ride along.
+    mapping : dict of str to str
+        Of `resolve_columns`.
+    first_row : int
+        Number of the first row, for the `pair_id` of a table that has none.
+    count : int
+        Rows.
+
+    Returns
+    -------
+    catalog : dict of array, (n,)
+        Always has pair_id, ra, dec, theta_e_arcsec, arc_snr and host_id.
+
+    Raises
+    ------
+    ColumnError
+        If a column of numbers holds something else.
+    """
+    catalog = {}
+    for canonical in (*_ALWAYS, *mapping):
+        values = columns.get(mapping.get(canonical))
+        if canonical in catalog or (values is None and canonical not in _ALWAYS):
+            continue
+        if canonical in _TEXT:
+            catalog[canonical] = np.zeros(count, "U1") if values is None else _as_text(values)
+        else:
+            catalog[canonical] = np.full(count, np.nan) if values is None else _as_numbers(values, mapping[canonical])
+    number = np.arange(first_row, first_row + count).astype(str)
+    catalog["pair_id"] = np.where(catalog["pair_id"] == "", number, catalog["pair_id"])
+    for name, values in columns.items():
+        if name not in mapping.values() and name not in catalog:
+            catalog[name] = _as_numbers(values, name) if values.dtype.kind in "fiub" else _as_text(values)
+    return catalog
+
+
+def _as_text(values):
+    missing = np.ma.getmaskarray(values).copy()
+    plain = np.ma.getdata(values)
+    if plain.dtype.kind == "f":
+        missing |= ~np.isfinite(plain)
+        whole = np.where(missing, 0, plain)
+        plain = whole.astype(np.int64) if np.all(whole == np.floor(whole)) else whole
+    elif plain.dtype.kind == "S":
+        plain = np.char.decode(plain, "utf-8", "replace")
+    elif plain.dtype.kind == "O":
+        missing |= np.array([value is None for value in plain], bool)
+    return np.where(missing, "", plain.astype(str))
+
+
+def _as_numbers(values, name):
+    plain = np.ma.getdata(values)
+    missing = np.ma.getmaskarray(values).copy()
+    if plain.dtype.kind == "O":
+        missing |= np.array([value is None for value in plain], bool)
+    plain = np.where(missing, "nan" if plain.dtype.kind in "OSU" else 0, plain)
+    try:
+        numbers = plain.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ColumnError(f"column {name!r}", got=str(error), expected="numbers") from error
+    return np.where(missing, np.nan, numbers)
+
+
+def read_table(path):
+    """Read a table of any kind that we know: CSV, ECSV, FITS, VOTable or Parquet.
+
+    Parameters
+    ----------
+    path : path-like
+        The table; ``.gz`` may follow its ending.
+
+    Returns
+    -------
+    columns : dict of masked array, (n,)
+        Numbers and strings, native-endian; columns of anything else are left out.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    FormatError
+        If it is no table, or a broken one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"{path}", got="no such file", expected="a table")
+    ending = next((each.lower() for each in reversed(path.suffixes) if each != ".gz"), "")
+    if ending in (".parquet", ".pq"):
+        from gen5astro.io.parquet import read_columns
+
+        return read_columns(path)
+    if ending not in _TABLE_FORMATS:
+        known = ", ".join(sorted({*_TABLE_FORMATS, ".parquet"}))
+        raise FormatError(f"{path}", got=f"ending {ending!r}", expected=f"one of {known}")
+    from astropy.table import Table
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = Table.read(path, **_TABLE_FORMATS[ending])
+    except Exception as error:
+        raise FormatError(f"{path}", got=f"a broken table ({error})", expected=ending[1:].upper()) from error
+    columns = {name: np.ma.asanyarray(getattr(table[name], "value", table[name])) for name in table.colnames}
+    return {
+        name: values.astype(values.dtype.newbyteorder("="))
+        for name, values in columns.items()
+        if values.ndim == 1 and values.dtype.kind in "fiubSUO"
+    }
+
+
+_TABLE_FORMATS = {
+    ".csv": {"format": "ascii.csv", "guess": False},
+    ".ecsv": {"format": "ascii.ecsv", "guess": False},
+    ".fits": {"format": "fits"},
+    ".fit": {"format": "fits"},
+    ".vot": {"format": "votable"},
+    ".xml": {"format": "votable"},
+}
+
+
+class TablePairs:
+    """Pairs whose images lie in files that a table names.
+
+    Parameters
+    ----------
+    path : path-like
+        A table with columns stamp_path and ctrl_path: .npz, .npy or FITS files, relative to the table's folder.
+    columns : dict of str to str, optional
+        Canonical name to column, where the names do not tell.
+    bands : sequence of str, optional
+        Band names in the order of the planes; by default those of the first good pair.
+    pixel_scale : float, optional
+        Pixel scale [arcsec / pix]; by default that of the Legacy Surveys.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such table.
+    FormatError
+        If it is no table, or no pair can be read.
+    ColumnError
+        If a column is missing or of another type.
+    """
+
+    def __init__(self, path, *, columns=None, bands=None, pixel_scale=None):
+        self.label = str(path)
+        self._folder = Path(path).parent
+        table = read_table(path)
+        mapping = resolve_columns(table, columns, required=("stamp_path", "ctrl_path"))
+        self._paths = {name: _as_text(table.pop(mapping.pop(f"{name}_path"))) for name in ("stamp", "ctrl")}
+        self.n_rows = len(self._paths["stamp"])
+        self._catalog = assemble_catalog(table, mapping, first_row=0, count=self.n_rows)
+        self.bands = None if bands is None else tuple(bands)
+        self.pixel_scale = float(DEFAULT_PIXEL_SCALE if pixel_scale is None else pixel_scale)
+        first_rows = ((row, self._reader(row)) for row in range(min(self.n_rows, REFERENCE_ROWS)))
+        self.bands, self.shape = find_reference(first_rows, label=self.label)
+
+    def blocks(self, size):
+        """Cut the rows into blocks.
+
+        Parameters
+        ----------
+        size : int
+            Rows of a block.
+
+        Returns
+        -------
+        refs : iterator of BlockRef
+            In order.
+        """
+        return block_refs(self.n_rows, size)
+
+    def read(self, ref):
+        """Read a block; thread-safe.
+
+        Parameters
+        ----------
+        ref : BlockRef
+            Which rows.
+
+        Returns
+        -------
+        block : PairBlock
+            The good rows.
+        rejects : list of Reject
+            The bad ones.
+        """
+        filler = BlockFiller(ref.stop - ref.start, bands=self.bands, shape=self.shape, pixel_scale=self.pixel_scale)
+        for row in range(ref.start, ref.stop):
+            filler.add(row, self._reader(row))
+        catalog = {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
+        return filler.finish(catalog, ref.start)
+
+    def _reader(self, row):
+        def read(name):
+            text = self._paths[name][row]
+            if text == "":
+                raise MissingFileError(f"{name}_path", got="no path", expected="a file")
+            return read_wire_image(self._folder / str(text), bands=self.bands)
+
+        return read
+
+
+def read_wire_image(path, *, bands=None):
+    """Read an image file by its ending: .npz, .npy, or FITS.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    bands : sequence of str, optional
+        Which bands, in which order.
+
+    Returns
+    -------
+    image : WireImage
+        Pixels as stored; of a FITS file, in nanomaggies.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    FormatError
+        If it is broken or does not hold these bands.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"{path}", got="no such file", expected="an image")
+    decode = {".npz": decode_npz, ".npy": decode_npy}.get(path.suffix.lower())
+    if decode is None:
+        return _read_fits(path, bands)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FormatError("image", got=f"{path.stat().st_size} bytes", expected=f"at most {MAX_BYTES}")
+        return decode(path.read_bytes(), bands=bands)
+    except FormatError as error:
+        what = f"{path}: {error.what}"
+        raise FormatError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+
+
+def _read_fits(path, bands):
+    from gen5astro.io.fits import read_image
+
+    image = read_image(path)
+    bands = image.bands if bands is None else tuple(bands)
+    missing = [band for band in bands if band not in image.bands]
+    if missing:
+        raise FormatError(f"{path}", got=f"bands {', '.join(image.bands)}", expected=f"a plane of band {missing[0]}")
+    order = [image.bands.index(band) for band in bands]
+    return WireImage(np.ascontiguousarray(image.pixels[order]), "chw", bands)

@@ -1,0 +1,256 @@
+"""Parquet files as one run of rows: which files there are, what their footers say, and any range of rows from them."""
+
+import glob
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gen5astro.errors import FormatError, MissingFileError
+
+__all__ = ["ParquetFile", "Rows", "describe_file", "list_parquet", "open_file"]
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """One Parquet file: where it is, and what its footer says.
+
+    Parameters
+    ----------
+    path : str
+        Path or URI.
+    schema : pyarrow.Schema
+        Its columns, without metadata of the whole.
+    metadata : dict of bytes to bytes
+        Metadata of the whole.
+    group_rows : tuple of int
+        Rows of each row group.
+    """
+
+    path: str
+    schema: pa.Schema
+    metadata: dict
+    group_rows: tuple[int, ...]
+
+    @property
+    def n_rows(self):
+        """Rows of all row groups."""
+        return sum(self.group_rows)
+
+
+def list_parquet(path):
+    """Files that a path, folder, glob or URI stands for.
+
+    Parameters
+    ----------
+    path : path-like
+        What the user named.
+
+    Returns
+    -------
+    files : list of str
+        At least one, in the order of their names.
+
+    Raises
+    ------
+    MissingFileError
+        If there is none.
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        files = _list_remote(text)
+    elif os.path.isdir(text):
+        found = glob.glob(os.path.join(glob.escape(text), "**", "*"), recursive=True)
+        files = [name for name in found if name.endswith((".parquet", ".pq")) and os.path.isfile(name)]
+    elif os.path.isfile(text):
+        files = [text]
+    else:
+        files = [name for name in glob.glob(text, recursive=True) if os.path.isfile(name)]
+    if not files:
+        raise MissingFileError(text, got="no Parquet file there", expected="a file, a folder of them, or a glob")
+    return sorted(files)
+
+
+def _list_remote(uri):
+    from fsspec.core import url_to_fs
+
+    system, path = url_to_fs(uri)
+    if any(sign in path for sign in "*?["):
+        found = system.glob(path)
+    else:
+        found = system.find(path)
+    return [system.unstrip_protocol(name) for name in found]
+
+
+def open_file(path):
+    """Open a Parquet file so that it is read page by page.
+
+    Parameters
+    ----------
+    path : str
+        Path or URI.
+
+    Returns
+    -------
+    handle : pyarrow.parquet.ParquetFile
+        To be closed by the caller.
+
+    Raises
+    ------
+    FormatError
+        If it is no Parquet.
+    """
+    try:
+        if "://" in path:
+            import fsspec
+
+            source = fsspec.open(path, "rb").open()
+        else:
+            source = path
+        return pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(path, got=f"no readable Parquet ({error})", expected="a Parquet file") from error
+
+
+def describe_file(path):
+    """Read the footer of a Parquet file.
+
+    Parameters
+    ----------
+    path : str
+        Path or URI.
+
+    Returns
+    -------
+    file : ParquetFile
+        What it says.
+
+    Raises
+    ------
+    FormatError
+        If it is no Parquet.
+    """
+    with open_file(path) as handle:
+        footer = handle.metadata
+        groups = tuple(footer.row_group(at).num_rows for at in range(footer.num_row_groups))
+        schema = handle.schema_arrow
+    return ParquetFile(path, schema.remove_metadata(), schema.metadata or {}, groups)
+
+
+class Rows:
+    """Ranges of rows over many files, from any thread.
+
+    A row group can only be decoded from its beginning, and may be as large as its file. So a decoder stays open where
+    the last range ended, and batches that it has to pass over are kept for a while for the thread that comes for them.
+
+    Parameters
+    ----------
+    files : sequence of ParquetFile
+        The files, in the order of their rows.
+    columns : iterable of str
+        Columns to read.
+    """
+
+    BATCH = 32
+    OPEN = 4
+    KEPT_BYTES = 64 << 20
+
+    def __init__(self, files, columns):
+        self._files = files
+        self._columns = list(columns)
+        self._groups = [(file, group) for file in range(len(files)) for group in range(len(files[file].group_rows))]
+        sizes = [files[file].group_rows[group] for file, group in self._groups]
+        self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self._forget()
+
+    def __getstate__(self):
+        live = ("_lock", "_handles", "_decoders", "_kept")
+        return {name: value for name, value in self.__dict__.items() if name not in live}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self):
+        self._lock = threading.Lock()
+        self._handles = OrderedDict()
+        self._decoders = OrderedDict()
+        self._kept = OrderedDict()
+
+    def read(self, start, stop):
+        """Read a range of rows.
+
+        Parameters
+        ----------
+        start, stop : int
+            Row numbers; `stop` is the first that is not read.
+
+        Returns
+        -------
+        batches : list of pyarrow.RecordBatch
+            That hold these rows in order.
+
+        Raises
+        ------
+        FormatError
+            If the file is broken there.
+        """
+        batches = []
+        with self._lock:
+            at = int(np.searchsorted(self._starts, start, side="right")) - 1
+            while start < stop:
+                begin, end = int(self._starts[at]), int(self._starts[at + 1])
+                last = min(stop, end)
+                if start < last:
+                    batches += self._read_group(self._groups[at], start - begin, last - begin, end - begin)
+                start, at = last, at + 1
+        return batches
+
+    def _read_group(self, group, start, stop, size):
+        for number in range(start // self.BATCH, -(-stop // self.BATCH)):
+            first = number * self.BATCH
+            batch = self._batch(group, number, min(self.BATCH, size - first))
+            low, high = max(start - first, 0), min(stop - first, len(batch))
+            if high < len(batch):
+                self._keep(group, number, batch)
+            yield batch.slice(low, high - low)
+
+    def _batch(self, group, number, size):
+        kept = self._kept.pop((group, number), None)
+        if kept is not None:
+            return kept
+        after, decoder = self._decoders.pop(group, (0, None))
+        if decoder is None or after > number:
+            after, decoder = 0, self._decoder(group)
+        try:
+            for passed in range(after, number):
+                self._keep(group, passed, next(decoder))
+            batch = next(decoder)
+        except (pa.ArrowException, OSError, StopIteration) as error:
+            path = self._files[group[0]].path
+            raise FormatError(
+                path, got=f"a broken row group {group[1]} ({error})", expected="intact Parquet"
+            ) from error
+        if len(batch) != size:
+            raise FormatError(self._files[group[0]].path, got=f"a batch of {len(batch)} rows", expected=f"{size}")
+        self._decoders[group] = (number + 1, decoder)
+        while len(self._decoders) > self.OPEN:
+            self._decoders.popitem(last=False)
+        return batch
+
+    def _decoder(self, group):
+        file, number = group
+        handle = self._handles.pop(file, None) or open_file(self._files[file].path)
+        self._handles[file] = handle
+        while len(self._handles) > self.OPEN:
+            self._handles.popitem(last=False)
+        return handle.iter_batches(self.BATCH, row_groups=[number], columns=self._columns, use_threads=False)
+
+    def _keep(self, group, number, batch):
+        self._kept[group, number] = batch
+        while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > self.KEPT_BYTES:
+            self._kept.popitem(last=False)
