@@ -1,21 +1,21 @@
 """Exact photometry in circular apertures, and the sub-pixel center that they are put on.
 
-Pixel (0, 0) is centered on (0, 0) and x is the column. With the disc's center as origin, let Q(x, y) be the area that the
-disc of radius r has in common with the rectangle from (0, 0) to (x, y), odd in both arguments. For x, y >= 0,
+Pixel (0, 0) is centered on (0, 0) and x is the column. With the disc's center as origin, let Q(x, y) be the area that
+the disc of radius r has in common with the rectangle from (0, 0) to (x, y), odd in both arguments. For x, y >= 0,
 
-    Q(x, y) = x y                          inside the circle,
-    Q(x, y) = F(x) + F(y) - pi r^2 / 4     outside, with F(t) the integral of sqrt(r^2 - s^2) over s from 0 to min(t, r),
+    Q(x, y) = x y                         inside the circle,
+    Q(x, y) = F(x) + F(y) - pi r^2 / 4    outside, with F(t) the integral of sqrt(r^2 - s^2) from 0 to min(t, r),
 
-and the area of a pixel in the disc is the double difference of Q over its corners. F is needed once a pixel line only, so
-an aperture takes about 4 r arcsines rather than some for each pixel of its boundary.
+and the area of a pixel in the disc is the double difference of Q over its corners. F is needed once a pixel line only,
+so an aperture takes about 4 r arcsines rather than some for each pixel of its boundary.
 """
 
 import math
 
 import numpy as np
+from numba import njit
 
 from gen5astro.errors import ShapeError
-from gen5astro.kernels import compiled
 
 __all__ = ["annulus_weights", "aperture_flux", "aperture_weights", "centroid", "geometric_center"]
 
@@ -137,8 +137,8 @@ def aperture_flux(images, centers, radii):
 def centroid(images, *, start=None, sigma_px=2.0, box_radius_px=6, max_shift_px=3.0):
     """Find the center of the object in the middle of each image.
 
-    The fixed point of the Gaussian-windowed first moment (SExtractor's ``XWIN_IMAGE``): insensitive to a flat pedestal and
-    to what lies farther off than the window.
+    The fixed point of the Gaussian-windowed first moment (SExtractor's ``XWIN_IMAGE``): insensitive to a flat pedestal
+    and to what lies farther off than the window.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def _checked_radii(radii):
     return radii
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _line_integrals(offset, radius, out):
     """Signed F at the lines ``offset + 0, 1, 2, ...``."""
     for i in range(len(out)):
@@ -197,7 +197,7 @@ def _line_integrals(offset, radius, out):
         out[i] = 0.5 * (t * math.sqrt((radius - t) * (radius + t)) + radius * radius * math.asin(t / radius))
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _corner_areas(y, f_y, x_0, f_x, radius, out):
     """Signed Q at height `y`, at ``x_0 + 0, 1, 2, ...``."""
     quarter = 0.25 * math.pi * radius * radius
@@ -209,7 +209,7 @@ def _corner_areas(y, f_y, x_0, f_x, radius, out):
         out[j] = x * y if x * x + y * y <= radius * radius else beyond
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _disc_weights(x, y, radius, lines, weights):
     """Areas of the pixels of a box whose pixel (0, 0) has its center at (0, 0)."""
     height, width = weights.shape
@@ -226,7 +226,7 @@ def _disc_weights(x, y, radius, lines, weights):
         below, above = above, below
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _sum_discs(planes, centers, radii, flux):
     n, n_bands, height, width = planes.shape
     lines = np.empty((4, max(height, width) + 1))
@@ -247,7 +247,7 @@ def _sum_discs(planes, centers, radii, flux):
                 flux[i, band, k] = _weighted_sum(planes[i, band, top:bottom, left:right], weights)
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _weighted_sum(pixels, weights):
     total = 0.0
     for i in range(weights.shape[0]):
@@ -257,7 +257,7 @@ def _weighted_sum(pixels, weights):
     return total
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _windowed_centers(images, start, sigma, box_radius, max_shift, centers):
     for i in range(len(images)):
         centers[i] = start[i]
@@ -272,13 +272,13 @@ def _windowed_centers(images, start, sigma, box_radius, max_shift, centers):
                 break
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _windowed_shift(pixels, x, y, sigma, box_radius):
     """Step of the windowed first moment; NaN without light, or with a pixel that is not finite."""
     height, width = pixels.shape
     if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
         return np.nan, np.nan
-    column, row = int(round(x)), int(round(y))
+    column, row = round(x), round(y)
     total = moment_x = moment_y = 0.0
     for i in range(max(0, row - box_radius), min(height, row + box_radius + 1)):
         for j in range(max(0, column - box_radius), min(width, column + box_radius + 1)):

@@ -1,6 +1,6 @@
 """The one normalization: how pixels are scaled for measurement, training and inference alike.
 
-Every band of every image gets a location and a scale of its own, from that image alone, then an optional stretch and clip:
+Every band of every image gets a location and a scale of its own, from that image alone; a stretch and a clip may follow:
 
 ========== ==================================================================================================
 kind       location and scale
@@ -11,22 +11,27 @@ core       mean and standard deviation of the core's pixels: every core comes ou
 pair       as ``sky``, of the ctrl: hand `normalizer_statistics` the ctrls and `normalize` both members
 ========== ==================================================================================================
 
-A scale of zero cannot divide: where the MAD is zero (more than half of the pixels are equal) the standard deviation of
-the same pixels stands in, and where that is zero as well, 1. A pixel that is not finite makes its band's statistics NaN.
+A scale of zero cannot divide: where the MAD is zero (half of the pixels are equal) the standard deviation of the same
+pixels stands in, and where that is zero as well, 1. A pixel that is not finite makes its band's statistics NaN.
 """
 
 import math
 
 import numpy as np
+from numba import njit
 
 from gen5astro.errors import ShapeError
-from gen5astro.kernels import compiled
 from gen5astro.kernels.aperture import geometric_center
 
-__all__ = ["MAD_TO_SIGMA", "annulus_pixels", "core_pixels", "normalize", "normalizer_statistics"]
+__all__ = ["MAD_TO_SIGMA", "annulus_pixels", "core_pixels", "normalize", "normalizer_statistics", "region_statistics"]
 
 #: Standard deviation of a Gaussian in units of its median absolute deviation.
 MAD_TO_SIGMA = 1.4826022185056018
+
+_INFINITY = np.float32(np.inf)
+_PROBES = 33
+_STRETCH = 32
+_FEW = 64
 
 
 def annulus_pixels(shape, fraction):
@@ -112,6 +117,35 @@ def normalizer_statistics(images, spec, pixel_scale):
     return statistics.reshape(*images.shape[:2], 2)
 
 
+def region_statistics(images, inside):
+    """Measure the median and 1.4826 MAD of a region of each band of each image.
+
+    Parameters
+    ----------
+    images : float32 array, (n, band, h, w)
+        Fluxes [nanomaggy].
+    inside : bool array, (h, w)
+        The region.
+
+    Returns
+    -------
+    statistics : float64 array, (n, band, 2)
+        Median and robust scatter [nanomaggy]; NaN where a pixel of the region is not finite.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or the region holds no pixel.
+    """
+    images = _checked_images(images)
+    if inside.shape != images.shape[-2:]:
+        raise ShapeError("region", got=f"shape {inside.shape}", expected=f"{images.shape[-2:]}")
+    planes = images.reshape(-1, inside.size)
+    statistics = np.empty((len(planes), 2))
+    _measure(planes, np.flatnonzero(_some(inside, "region", images.shape)), True, statistics)
+    return statistics.reshape(*images.shape[:2], 2)
+
+
 def normalize(images, statistics, spec, *, out=None):
     """Scale images by their statistics, then stretch and clip them.
 
@@ -173,37 +207,118 @@ def _some(inside, name, shape):
     return inside
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _measure(planes, chosen, robust, statistics):
     sample = np.empty(len(chosen), np.float32)
     deviation = np.empty(len(chosen), np.float32)
+    kept = np.empty(len(chosen) + 1, np.float32)
     for i in range(len(planes)):
         finite = True
         for k in range(len(chosen)):
             sample[k] = planes[i, chosen[k]]
-            finite &= math.isfinite(sample[k])
+            finite &= abs(sample[k]) < _INFINITY
         if not finite:
             statistics[i] = np.nan
         elif robust:
-            center = _median(sample)
+            center = _median(sample, kept)
             for k in range(len(chosen)):
                 deviation[k] = abs(sample[k] - center)
-            scale = MAD_TO_SIGMA * np.float64(_median(deviation))
+            scale = MAD_TO_SIGMA * np.float64(_median(deviation, kept))
             statistics[i, 0] = center
             statistics[i, 1] = scale if scale > 0 else _mean_and_scatter(sample)[1]
         else:
             statistics[i, 0], statistics[i, 1] = _mean_and_scatter(sample)
 
 
-@compiled
-def _median(sample):
-    """Median as NumPy gives it for float32."""
-    ordered = np.sort(sample)
-    half = len(sample) // 2
-    return ordered[half] if len(sample) % 2 else np.float32(0.5) * (ordered[half - 1] + ordered[half])
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _median(sample, kept):
+    """Median, bit for bit NumPy's of float32; `kept` is room for one more than the sample.
+
+    A bracket about the two middle values, guessed from every so many-th pixel, is narrowed by counting what lies below
+    trial values; the few that are left inside are sorted. Bad guesses (ties, odd distributions) cost time only.
+    """
+    n = len(sample)
+    first, second = (n - 1) // 2, n // 2
+    low, high, n_low, n_high = -_INFINITY, _INFINITY, 0, n
+    lower, upper = _guess(sample, kept)
+    inside = n
+    while inside > _FEW:
+        c_lower, c_upper = _count_up_to(sample, lower, upper)
+        if c_upper <= first:
+            low, n_low = upper, c_upper
+        elif c_lower <= first:
+            low, n_low = lower, c_lower
+        if c_lower > second:
+            high, n_high = lower, c_lower
+        elif c_upper > second:
+            high, n_high = upper, c_upper
+        if 4 * (n_high - n_low) > 3 * inside:
+            break
+        inside = n_high - n_low
+        if low == -_INFINITY:
+            lower, upper = lower - np.float32(2) * (upper - lower), lower
+        elif high == _INFINITY:
+            lower, upper = upper, upper + np.float32(2) * (upper - lower)
+        else:
+            middle = (0.5 * (first + second + 1) - n_low) / inside
+            margin = 0.03 + 1 / math.sqrt(inside)
+            width = high - low
+            lower = low + width * np.float32(middle - margin)
+            upper = low + width * np.float32(middle + margin)
+    ordered = kept[: _keep_between(sample, low, high, kept)]
+    if len(ordered) > _FEW:
+        ordered.sort()
+    else:
+        _insertion_sort(ordered)
+    return np.float32(0.5) * (ordered[first - n_low] + ordered[second - n_low])
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _guess(sample, kept):
+    """Two values that the median is between, nearly always."""
+    probes = kept[: min(_PROBES, len(sample))]
+    for k in range(len(probes)):
+        probes[k] = sample[k * len(sample) // len(probes)]
+    _insertion_sort(probes)
+    return probes[len(probes) * 3 // 10], probes[len(probes) * 7 // 10]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _count_up_to(sample, lower, upper):
+    """Count the values up to each bound; 32-bit sums fill the vector lanes."""
+    n_lower = n_upper = np.int32(0)
+    for k in range(len(sample)):
+        n_lower = np.int32(n_lower + np.int32(sample[k] <= lower))
+        n_upper = np.int32(n_upper + np.int32(sample[k] <= upper))
+    return np.int64(n_lower), np.int64(n_upper)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _keep_between(sample, low, high, kept):
+    """Copy the values above `low` and up to `high`; stretches without any are passed over."""
+    n_kept = 0
+    for begin in range(0, len(sample), _STRETCH):
+        part = sample[begin : begin + _STRETCH]
+        n_low, n_high = _count_up_to(part, low, high)
+        if n_high > n_low:
+            for k in range(len(part)):
+                kept[n_kept] = part[k]
+                n_kept += np.int64(part[k] > low) & np.int64(part[k] <= high)
+    return n_kept
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _insertion_sort(values):
+    for i in range(1, len(values)):
+        value = values[i]
+        j = i - 1
+        while j >= 0 and values[j] > value:
+            values[j + 1] = values[j]
+            j -= 1
+        values[j + 1] = value
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _mean_and_scatter(sample):
     """Mean and standard deviation in float64; a scatter of 0 comes back as 1."""
     mean = 0.0
@@ -217,12 +332,38 @@ def _mean_and_scatter(sample):
     return mean, scatter if scatter > 0 else 1.0
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _stretch(planes, statistics, softening, clip, out):
+    """Work in float32 lanes; the location in two parts keeps what a large pedestal would round away."""
+    bound = np.float32(clip)
     for i in range(len(planes)):
-        location, factor = statistics[i, 0], 1.0 / statistics[i, 1]
+        location = np.float32(statistics[i, 0])
+        rest = np.float32(statistics[i, 0] - np.float64(location))
+        factor = np.float32(1.0 / (statistics[i, 1] * (softening if softening > 0 else 1.0)))
         for k in range(planes.shape[1]):
-            value = (planes[i, k] - location) * factor
+            value = ((planes[i, k] - location) - rest) * factor
             if softening > 0:
-                value = math.asinh(value / softening)
-            out[i, k] = -clip if value < -clip else clip if value > clip else value
+                value = _asinh(value)
+            value = -bound if value < -bound else value
+            out[i, k] = bound if value > bound else value
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _asinh(x):
+    """Asinh to 2e-7 of max(1, result), without a branch: the logarithm is Cephes' ``logf`` (S. Moshier, netlib)."""
+    size = abs(x)
+    value = size + math.sqrt(size * size + np.float32(1)) if size < np.float32(1e18) else np.float32(2) * size
+    bits = np.float32(value).view(np.int32)
+    exponent = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
+    f = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - np.float32(1)
+    p = np.float32(7.0376836292e-2)
+    p = p * f - np.float32(1.1514610310e-1)
+    p = p * f + np.float32(1.1676998740e-1)
+    p = p * f - np.float32(1.2420140846e-1)
+    p = p * f + np.float32(1.4249322787e-1)
+    p = p * f - np.float32(1.6668057665e-1)
+    p = p * f + np.float32(2.0000714765e-1)
+    p = p * f - np.float32(2.4999993993e-1)
+    p = p * f + np.float32(3.3333331174e-1)
+    result = np.float32(math.log(2.0)) * np.float32(exponent) + (f + f * f * (f * p - np.float32(0.5)))
+    return math.copysign(result if size < _INFINITY else size, x)

@@ -1,17 +1,17 @@
 """Where the point spread function puts the light: encircled energies, and what spreads from an arc into the core.
 
-A PSF is given by its full width at half maximum and a profile (Gaussian, or Moffat 1969, A&A 3, 455, whose wings bracket
-real seeing), or as an image whose middle pixel is its center.
+A PSF is given by its full width at half maximum and a profile (Gaussian, or Moffat 1969, A&A 3, 455, whose wings
+bracket real seeing), or as an image whose middle pixel is its center.
 """
 
 import math
 
 import numpy as np
+from numba import njit
 from scipy.optimize import least_squares
 from scipy.signal import fftconvolve
 
 from gen5astro.errors import ConfigError, FormatError, ShapeError
-from gen5astro.kernels import compiled
 from gen5astro.kernels.aperture import aperture_weights, geometric_center
 
 __all__ = [
@@ -100,9 +100,9 @@ def image_encircled_energy(psf, radii_px):
 def ring_core_fraction(ring_radius, core_radius, *, fwhm, profile="gaussian", beta=2.5):
     """Compute the share of a thin ring's light that a PSF puts into a disc about the ring's center.
 
-    For a Gaussian this is ``1 - Q1(ring / sigma, core / sigma)`` with Marcum's Q. In general, with E(d) the encircled energy,
-    the divergence theorem on the field ``E(d) / (2 pi d^2) * d`` turns the area integral over the disc into one over its
-    rim, ``(1 / pi) * integral over phi from 0 to pi of E(d) c (c - R cos phi) / d^2`` with
+    For a Gaussian this is ``1 - Q1(ring / sigma, core / sigma)`` with Marcum's Q. In general, with E(d) the encircled
+    energy, the divergence theorem on the field ``E(d) / (2 pi d^2) * d`` turns the area integral over the disc into one
+    over its rim, ``(1 / pi) * integral over phi from 0 to pi of E(d) c (c - R cos phi) / d^2`` with
     ``d^2 = c^2 + R^2 - 2 c R cos phi``: smooth and periodic, so that the trapezoid rule converges geometrically.
 
     Parameters
@@ -130,7 +130,9 @@ def ring_core_fraction(ring_radius, core_radius, *, fwhm, profile="gaussian", be
     """
     if profile not in ("gaussian", "moffat"):
         raise ConfigError("PSF profile", got=repr(profile), expected="'gaussian' or 'moffat'")
-    ring, core, width = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in (ring_radius, core_radius, fwhm)))
+    ring, core, width = np.broadcast_arrays(
+        *(np.asarray(each, dtype=np.float64) for each in (ring_radius, core_radius, fwhm))
+    )
     share = np.empty(ring.shape)
     slope = _checked_beta(beta) if profile == "moffat" else 0.0
     _ring_shares(ring.ravel(), core.ravel(), width.ravel(), slope, share.reshape(-1))
@@ -169,7 +171,9 @@ def spread_core_flux(arc, psf, core_radius_px, *, center=None):
     arc = np.asarray(arc, dtype=np.float64)
     psf = _checked_psf(psf)
     if psf.shape[0] % 2 == 0:
-        raise ShapeError("PSF image", got=f"shape {psf.shape}", expected="an odd side, with its center on the middle pixel")
+        raise ShapeError(
+            "PSF image", got=f"shape {psf.shape}", expected="an odd side, with its center on the middle pixel"
+        )
     margin = psf.shape[0] // 2
     shape = arc.shape[-2] + 2 * margin, arc.shape[-1] + 2 * margin
     x, y = geometric_center(arc.shape) if center is None else center
@@ -237,7 +241,7 @@ def _checked_psf(psf):
     return psf / total
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _ring_shares(ring, core, fwhm, beta, share):
     """Trapezoid over half of the core's rim; `beta` 0 stands for a Gaussian."""
     for i in range(len(ring)):
@@ -251,15 +255,15 @@ def _ring_shares(ring, core, fwhm, beta, share):
         share[i] = _ring_share(ring[i] / scale, core[i] / scale, beta)
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _ring_share(ring, core, beta):
     """Lengths in units of sigma or alpha."""
     nearest = (core - ring) * (core - ring)
     if beta > 1:
         strip = math.acosh(1 + (1 + nearest) / max(2 * core * ring, 1e-300))
-        nodes = 4 + int(math.ceil(13.0 / strip))
+        nodes = 4 + math.ceil(13.0 / strip)
     else:
-        nodes = 12 + int(math.ceil(5 * math.sqrt(core * ring)))
+        nodes = 12 + math.ceil(5 * math.sqrt(core * ring))
     total = 0.0
     for k in range(nodes + 1):
         cosine = math.cos(math.pi * k / nodes)

@@ -5,9 +5,9 @@ The AUC is the share of (positive, negative) pairs in which the positive scores 
 """
 
 import numpy as np
+from numba import njit
 
 from gen5astro.errors import ShapeError
-from gen5astro.kernels import compiled
 
 __all__ = ["auc", "bootstrap_auc", "draw_groups"]
 
@@ -101,7 +101,7 @@ def bootstrap_auc(scores, labels, groups, draws):
         raise ShapeError("draws", got=f"shape {draws.shape}", expected="(b, G)")
     if groups.shape != labels.shape:
         raise ShapeError("groups", got=f"shape {groups.shape}", expected=f"{labels.shape}")
-    if len(groups) and not (0 <= groups.min() and groups.max() < draws.shape[1]):
+    if len(groups) and (groups.min() < 0 or groups.max() >= draws.shape[1]):
         raise ShapeError("groups", got=f"{groups.min()} to {groups.max()}", expected=f"0 to {draws.shape[1] - 1}")
     areas = np.empty((scores.shape[1], len(draws)))
     rankings = [_ranking(column) for column in scores.T]
@@ -134,7 +134,7 @@ def _ranking(scores):
     return order, last_of_tie
 
 
-@compiled
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _weighted_areas(order, last_of_tie, labels, groups, weights, areas):
     """Mann-Whitney areas of all columns of `weights` (group, draw) in one pass over the ranking."""
     n_draws = weights.shape[1]
