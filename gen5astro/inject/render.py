@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy import fft, special
 
-from gen5astro.errors import ShapeError
+from gen5astro.errors import ConfigError, ShapeError
 from gen5astro.inject.lens import lens_terms
 from gen5astro.inject.rays import shoot
 
@@ -18,6 +18,7 @@ __all__ = ["render_arcs", "render_source"]
 
 _FAINTEST = 1e-7
 _STEEPEST = 0.1
+_INNER = np.geomspace(0.25, 100, 120)
 
 
 def render_arcs(parameters, shape, pixel_scale, psf, *, bands, supersampling, refine=True):
@@ -102,6 +103,11 @@ def render_source(parameters, shape, pixel_scale, *, supersampling, refine=True)
     -------
     light : float64 array, (y, x)
         Fraction of the source's flux in each pixel; its sum is the magnification of what falls in the image.
+
+    Raises
+    ------
+    ConfigError
+        If a number is not finite or the lens or source impossible.
     """
     get = parameters.__getitem__
     terms = lens_terms(
@@ -112,25 +118,31 @@ def render_source(parameters, shape, pixel_scale, *, supersampling, refine=True)
         gamma2=get("gamma2"),
     )
     source = _source_terms(parameters)
+    center_x, center_y, pixel_scale = float(get("center_x")), float(get("center_y")), float(pixel_scale)
+    numbers = np.array([*terms, *source, center_x, center_y, pixel_scale])
+    if not np.isfinite(numbers).all() or supersampling < 1:
+        raise ConfigError(
+            "injection", got=f"{dict(parameters)}, supersampling {supersampling}", expected="finite, positive sizes"
+        )
     light = np.empty(shape)
-    steep = _steep_radius(source, pixel_scale / supersampling) if refine else 0.0
-    center_x, center_y = float(get("center_x")), float(get("center_y"))
-    shoot(terms, source, steep, center_x, center_y, float(pixel_scale), int(supersampling), light)
+    steep = _steep_radii(source, pixel_scale / supersampling) if refine else np.zeros(3)
+    shoot(terms, source, steep, center_x, center_y, pixel_scale, int(supersampling), light)
     return light
 
 
-def _steep_radius(source, step):
-    """Radius [arcsec] within which the source's brightness varies too much over a step for one ray to stand for it.
+def _steep_radii(source, step):
+    """Radii [arcsec] within which one ray cannot stand for a cell, for each finer grid that then replaces it.
 
-    The midpoint rule errs by about ``(change over the step)^2 / 24``; cells are divided where that, weighted with the
-    brightness, is more than a limit.
+    The midpoint rule errs by about ``(relative change over the step)^2 / 24``; a cell is divided where that, weighted
+    with the brightness, is above a limit, which rises with the square of how finely the last grid divides it.
     """
     radius, index, b = source[5:8]
     reach = step / (math.sqrt(source[4]) * radius)
-    inner = reach * np.geomspace(0.25, 100, 120)
+    inner = reach * _INNER
     change = reach * b / index * inner ** (1 / index - 1)
-    steep = change**2 * np.exp(-b * (inner ** (1 / index) - 1)) > _STEEPEST
-    return radius * (inner[steep].max() + 0.5 * reach) if steep.any() else 0.0
+    error = change**2 * np.exp(-b * (inner ** (1 / index) - 1))
+    mild, steep = (inner[error > limit].max(initial=0.0) for limit in (_STEEPEST, 9 * _STEEPEST))
+    return radius * np.array([mild + 0.5 * reach, steep + 0.5 * reach, reach]) * (mild > 0)
 
 
 def _source_terms(parameters):
@@ -138,6 +150,8 @@ def _source_terms(parameters):
     radius, index = float(parameters["source_radius_arcsec"]), float(parameters["source_index"])
     e1, e2 = parameters["source_e1"], parameters["source_e2"]
     strength = math.hypot(e1, e2)
+    if not (radius > 0 and index > 0 and strength < 1):
+        raise ConfigError("source", got=f"radius {radius}, index {index}, |e| {strength}", expected="> 0, > 0 and < 1")
     phi, q = 0.5 * math.atan2(e2, e1), (1 - strength) / (1 + strength)
     b = special.gammaincinv(2 * index, 0.5)
     total = 2 * math.pi * index * radius**2 * math.exp(b) * b ** (-2 * index) * math.gamma(2 * index)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from gen5astro.errors import ShapeError
+from gen5astro.errors import ConfigError, ShapeError
 from gen5astro.inject.lens import deflection
 from gen5astro.inject.render import render_arcs, render_source
 from gen5astro.sample import load_hosts, load_psf
@@ -218,6 +218,29 @@ def test_the_grid_is_seen_from_the_lens():
     moved = injection | {"center_x": 33.0, "center_y": 36.0}
     here, there = (render_source(each, SHAPE, SCALE, supersampling=3) for each in (injection, moved))
     assert there[5:, 3:] == pytest.approx(here[:-5, :-3], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"source_x": np.nan},
+        {"center_x": np.inf},
+        {"source_radius_arcsec": 0.0},
+        {"source_index": -1.0},
+        {"source_e1": 1.0},
+        {"gamma1": np.nan},
+        {"theta_e_arcsec": np.nan},
+    ],
+)
+def test_an_impossible_injection_is_refused(bad):
+    injection = random_injection(np.random.default_rng(15)) | bad
+    with pytest.raises(ConfigError):
+        render_source(injection, SHAPE, SCALE, supersampling=2)
+
+
+def test_a_lens_on_a_ray_renders_finite_light():
+    injection = random_injection(np.random.default_rng(16), center_x=31.0, center_y=31.0)
+    assert np.isfinite(render_source(injection, SHAPE, SCALE, supersampling=3)).all()
 
 
 def test_an_even_psf_is_refused():
