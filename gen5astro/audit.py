@@ -162,7 +162,7 @@ def _residual_profile(table, masks):
     step = np.hypot(*table.shape) / 2 / PROFILE_BINS * table.pixel_scale
     curves = []
     for stratum, mask in masks.items():
-        if stratum.startswith("arc_snr"):
+        if "arc_snr" in stratum:
             continue
         for at, band in enumerate(table.bands):
             profiles = table["residual_profile"][mask, at]

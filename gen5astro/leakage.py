@@ -7,6 +7,7 @@ Folds and bootstrap draws are the same for both, and keep all pairs of one host 
 """
 
 import itertools
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,11 +147,14 @@ def _assign_folds(groups, folds, rng):
 
 def _cross_validate(rows, labels, fold):
     """Out-of-fold decision values of a standardised logistic regression."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     scores = np.empty(len(rows))
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # At machine precision its line search may not improve; scikit-learn then finishes with lbfgs and says so.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         for held_out in range(fold.max() + 1):
             train, test = fold != held_out, fold == held_out
             mean, scatter = rows[train].mean(axis=0), rows[train].std(axis=0)

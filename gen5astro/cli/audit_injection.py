@@ -41,7 +41,7 @@ def command(pairs, out, columns, config, threads, quiet, as_json, force):
             on_rejects=lambda rejects: write_rejects(rejects, out / "rejects.parquet"),
         )
     write_table(result.table, out / "measure.parquet")
-    write_audit_page(result.record, result.worst, out / "audit.html")
+    write_audit_page(result.record, result.worst, out / "audit.html", rejects=result.rejects)
     write_json(result.record, out / "audit.json")
     show(result.record, print_audit, as_json=as_json, quiet=quiet)
     say(f"open {out / 'audit.html'}", quiet=quiet)

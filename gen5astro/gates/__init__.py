@@ -15,7 +15,7 @@ from gen5astro.config import AuditConfig
 from gen5astro.errors import ConfigError, closest
 from gen5astro.verdict import Finding, GateResult, Limit, Status, worst
 
-__all__ = ["Context", "Gate", "load_gates", "overall_status", "run_gates"]
+__all__ = ["Context", "Gate", "load_gates", "overall_status", "run_gates", "usable_rows"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Context:
         status = limit.judge(None if value is None else float(value))
         if hosts is not None and hosts < self.config.min_effective_hosts:
             status = Status.INSUFFICIENT
-            more.setdefault("note", f"{hosts:.1f} effective hosts, fewer than {self.config.min_effective_hosts:g}")
+            more["note"] = f"{hosts:.1f} effective hosts, fewer than {self.config.min_effective_hosts:g}"
         return Finding(name, _number(value), status, low=limit.low, high=limit.high, hosts=hosts, **more)
 
     def show(self, name, value, **more):
@@ -237,6 +237,31 @@ def _note(findings, status):
         finding.stratum for finding in findings if finding.status is Status.INSUFFICIENT and finding.view != "paired"
     ]
     return f"not judged for want of hosts: {', '.join(dict.fromkeys(unjudged))}" if unjudged else ""
+
+
+def usable_rows(table, columns):
+    """Rows in which every named column is finite.
+
+    Parameters
+    ----------
+    table : MeasureTable
+        Pairs.
+    columns : iterable of str
+        Columns that a gate needs finite.
+
+    Returns
+    -------
+    usable : bool array, (n,)
+        All False where more than one row in a hundred is not finite, since what is left would be a selection.
+    note : str
+        How many are not.
+    """
+    usable = np.ones(len(table), dtype=bool)
+    for column in columns:
+        usable &= np.isfinite(table[column]).reshape(len(table), -1).all(axis=1)
+    lost = int((~usable).sum())
+    note = f"{lost} of {len(table)} pairs have features that are not finite"
+    return (np.zeros_like(usable) if lost > 0.01 * len(table) else usable), note
 
 
 def overall_status(results):

@@ -18,7 +18,7 @@ def _findings(table, context):
     share, peak = table["arc_share"], table["residual_peak_arcsec"]
     reach = 2 * table["arc_radius_arcsec"] + table["psf_fwhm_arcsec"].max(axis=1)
     for stratum, mask in context.masks.items():
-        if stratum.startswith("arc_snr"):
+        if "arc_snr" in stratum:
             continue
         hosts = effective_number(table["group"][mask])
         for at, band in enumerate(table.bands):
@@ -33,7 +33,12 @@ def _findings(table, context):
                 note="median share of the residual's light where the lens can put it",
             )
     outside = np.isfinite(peak).all(axis=1) & (peak > reach[:, None]).all(axis=1)
-    yield context.judge("peak_outside", np.mean(outside), note="share of pairs whose residual peaks beyond the arc")
+    yield context.judge(
+        "peak_outside",
+        np.mean(outside),
+        hosts=effective_number(table["group"]),
+        note="share of pairs whose residual peaks beyond the arc",
+    )
 
 
 GATE = Gate(

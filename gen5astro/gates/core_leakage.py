@@ -9,9 +9,11 @@ together; intervals are a bootstrap over hosts, the null a permutation of stamp 
 the sky level of the simulated frame, the zero point of host against arc, a host that is added twice.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from gen5astro.gates import Gate
+from gen5astro.gates import Gate, usable_rows
 from gen5astro.leakage import VIEWS, measure_leakage
 from gen5astro.verdict import Finding, Limit, Status
 
@@ -38,7 +40,7 @@ def core_features(table, image):
         All are differences of asinh(flux / s), with s the median sky sigma of the band, so that faint and negative
         fluxes stay finite: three concentrations a band, two colours an aperture pair of bands, one brightness a band.
     """
-    sigma = np.nanmedian(table["ctrl_sky_sigma"], axis=0)
+    sigma = np.median(table["ctrl_sky_sigma"], axis=0)
     flux = [np.arcsinh(table[f"{image}_flux_{at}"] / sigma) for at in (1, 2, 3)]
     peak = np.arcsinh(table[f"{image}_core_peak"] / sigma)
     inner, core, outer = flux
@@ -47,8 +49,8 @@ def core_features(table, image):
 
 
 def _findings(table, context):
-    usable, note = usable_rows(table, _READS)
-    if usable is None:
+    usable, note = usable_rows(table, (*_READS, "ctrl_sky_sigma"))
+    if not usable.any():
         yield Finding("unexplained_auc", None, Status.ERROR, note=note)
         return
     masks = {name: mask[usable] for name, mask in context.masks.items() if mask[usable].any()}
@@ -59,31 +61,6 @@ def _findings(table, context):
         )
         for leakage in leakages:
             yield from leakage_findings(leakage, context, classic=context.config.classic_auc)
-
-
-def usable_rows(table, columns):
-    """Rows in which every named column is finite.
-
-    Parameters
-    ----------
-    table : MeasureTable
-        Pairs.
-    columns : iterable of str
-        Columns that a classifier needs.
-
-    Returns
-    -------
-    usable : bool array, (n,), or None
-        None where more than one row in a hundred is unusable, since what is left would be a selection.
-    note : str
-        Why.
-    """
-    usable = np.ones(len(table), dtype=bool)
-    for column in columns:
-        usable &= np.isfinite(table[column]).reshape(len(table), -1).all(axis=1)
-    lost = int((~usable).sum())
-    note = f"{lost} of {len(table)} pairs have features that are not finite"
-    return (None if lost > 0.01 * len(table) else usable), note
 
 
 def leakage_findings(leakage, context, *, classic=None):
@@ -111,8 +88,8 @@ def leakage_findings(leakage, context, *, classic=None):
         leakage.unexplained,
         hosts=leakage.hosts,
         interval=leakage.intervals["unexplained"],
+        note=note,
         **where,
-        **({} if leakage.hosts < context.config.min_effective_hosts else {"note": note}),
     )
     if leakage.view == "paired" and limit is not None and judged.status is Status.PASS:
         judged = _unless_saturated(judged, leakage, limit)
@@ -142,18 +119,7 @@ def _unless_saturated(judged, leakage, limit):
     if limit.judge(leakage.explained) is Status.PASS:
         return judged
     note = f"physics alone gives {leakage.explained:.3f}: nothing that a fault adds could show above it"
-    return Finding(
-        judged.name,
-        judged.value,
-        Status.INSUFFICIENT,
-        view=judged.view,
-        stratum=judged.stratum,
-        interval=judged.interval,
-        low=judged.low,
-        high=judged.high,
-        hosts=judged.hosts,
-        note=note,
-    )
+    return replace(judged, status=Status.INSUFFICIENT, note=note)
 
 
 GATE = Gate(

@@ -9,39 +9,41 @@ twice; then for a PSF wider than the one that the table declares.
 
 import numpy as np
 
-from gen5astro.gates import Gate
+from gen5astro.gates import Gate, usable_rows
 from gen5astro.sky import effective_number
-from gen5astro.verdict import Limit
+from gen5astro.verdict import Finding, Limit, Status
+
+_READS = ("core_excess", "core_excess_error", "core_budget_high", "ctrl_core_flux")
 
 
 def _findings(table, context):
+    usable, note = usable_rows(table, _READS)
+    if not usable.any():
+        yield Finding("excess_fraction", None, Status.ERROR, note=note)
+        return
     over = table["core_excess"] - table["core_budget_high"]
     with np.errstate(divide="ignore", invalid="ignore"):
         fraction = over / table["ctrl_core_flux"]
         sigmas = over / np.hypot(table["core_excess_error"], 0.01 * table["ctrl_core_flux"])
     for stratum, mask in context.masks.items():
-        if stratum.startswith("arc_snr"):
+        chosen = mask & usable
+        if "arc_snr" in stratum or not chosen.any():
             continue
-        hosts = effective_number(table["group"][mask])
+        hosts = effective_number(table["group"][chosen])
         for at, band in enumerate(table.bands):
             where = {"band": band, "stratum": stratum, "hosts": hosts}
-            values = fraction[mask, at]
-            finite = np.isfinite(values)
-            median = np.median(values[finite]) if finite.mean() > 0.99 else np.nan
             yield context.judge(
-                "excess_fraction", median, note="median core excess above the budget, of the host's core flux", **where
+                "excess_fraction",
+                np.median(fraction[chosen, at]),
+                note="median core excess above the budget, of the host's core flux",
+                **where,
             )
-            yield context.show("excess_sigma", _median(sigmas[mask, at]), unit="sigma", **where)
-
-
-def _median(values):
-    values = values[np.isfinite(values)]
-    return np.median(values) if len(values) else None
+            yield context.show("excess_sigma", np.median(sigmas[chosen, at]), unit="sigma", **where)
 
 
 GATE = Gate(
     question="Is the extra core flux what the PSF and the lens can put there?",
-    reads=("core_excess", "core_excess_error", "core_budget_low", "core_budget_high", "ctrl_core_flux", "group"),
+    reads=(*_READS, "group"),
     limits={"excess_fraction": Limit(high=0.02)},
     findings=_findings,
     order=7,

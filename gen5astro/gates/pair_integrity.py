@@ -8,39 +8,37 @@ writer, then at any resampling or rescaling between the two.
 
 import numpy as np
 
-from gen5astro.gates import Gate
-from gen5astro.verdict import Limit
+from gen5astro.gates import Gate, usable_rows
+from gen5astro.verdict import Finding, Limit, Status
 
+_READS = ("outer_correlation", "shift_x", "shift_y", "stamp_sky_sigma", "ctrl_sky_sigma")
 _UNRELATED = 0.3
 
 
 def _findings(table, context):
-    correlation = table["outer_correlation"]
-    usable = np.isfinite(correlation).all(axis=1)
-    unrelated = np.mean(correlation[usable].min(axis=1) < _UNRELATED) if usable.any() else np.nan
+    usable, note = usable_rows(table, _READS)
+    if not usable.any():
+        yield Finding("unrelated_pairs", None, Status.ERROR, note=note)
+        return
+    table = table.select(usable)
     yield context.judge(
         "unrelated_pairs",
-        unrelated,
+        np.mean(table["outer_correlation"].min(axis=1) < _UNRELATED),
         note=f"share of pairs whose stamp and ctrl correlate below {_UNRELATED:g} outside the arc in some band",
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log10(table["stamp_sky_sigma"] / table["ctrl_sky_sigma"])
+        ratio = np.median(np.log10(table["stamp_sky_sigma"] / table["ctrl_sky_sigma"]), axis=0)
+    shift = np.hypot(np.median(table["shift_x"], axis=0), np.median(table["shift_y"], axis=0))
     for at, band in enumerate(table.bands):
-        shift = np.hypot(_median(table["shift_x"][:, at]), _median(table["shift_y"][:, at]))
-        yield context.judge("shift", shift, band=band, unit="pix", note="median shift of the stamp against its ctrl")
         yield context.judge(
-            "sky_scale", _median(ratio[:, at]), band=band, unit="dex", note="median log ratio of the sky noise"
+            "shift", shift[at], band=band, unit="pix", note="median shift of the stamp against its ctrl"
         )
-
-
-def _median(values):
-    values = values[np.isfinite(values)]
-    return np.median(values) if len(values) else np.nan
+        yield context.judge("sky_scale", ratio[at], band=band, unit="dex", note="median log ratio of the sky noise")
 
 
 GATE = Gate(
     question="Is ctrl really this stamp's ctrl?",
-    reads=("outer_correlation", "shift_x", "shift_y", "stamp_sky_sigma", "ctrl_sky_sigma"),
+    reads=_READS,
     limits={
         "unrelated_pairs": Limit(high=0.01),
         "shift": Limit(high=0.05),

@@ -38,6 +38,7 @@ def _findings(table, context):
             low=limit.low,
             high=limit.high,
             hosts=float(hosts),
+            note=f"one group holds {share:.0%} of the pairs in {stratum}",
         )
 
 

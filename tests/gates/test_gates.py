@@ -1,0 +1,231 @@
+"""Every gate passes a faultless table, fails its own poison, and never passes what it cannot judge."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gen5astro.config import AuditConfig
+from gen5astro.errors import ConfigError
+from gen5astro.gates import load_gates, overall_status, run_gates
+from gen5astro.leakage import strata
+from gen5astro.measure import COLUMNS, MeasureTable
+from gen5astro.verdict import Status
+
+CONFIG = AuditConfig(bootstraps=100, permutations=4)
+BANDS = ("g", "r")
+
+
+def make_table(n_hosts=40, per_host=6, *, seed=0):
+    """A faultless table: stamps are ctrls with a little arc light in the core, and physical equals stamp."""
+    rng = np.random.default_rng(seed)
+    n = n_hosts * per_host
+    group = np.repeat(np.arange(n_hosts), per_host)
+    columns = {}
+    for name, column in COLUMNS.items():
+        shape = (n,) if column.per == "pair" else (n, len(BANDS))
+        columns[name] = np.zeros(shape)
+    host = np.exp(rng.normal(0, 0.5, n_hosts))[group][:, None] * np.ones(len(BANDS))
+    arc = rng.uniform(0, 0.3, (n, 1)) * np.ones(len(BANDS))
+    shape = {at: np.exp(rng.normal(0, 0.2, (n, len(BANDS)))) for at in (1, 2, 3)}
+    for image, share in (("ctrl", 0.0), ("stamp", 1.0), ("physical", 1.0)):
+        for at, size in ((1, 0.3), (2, 0.7), (3, 1.0)):
+            columns[f"{image}_flux_{at}"] = size * host * shape[at] + share * arc * size**2
+        columns[f"{image}_core_flux"] = columns[f"{image}_flux_2"]
+        columns[f"{image}_core_peak"] = 0.05 * host + 0.01 * share * arc
+        for region in ("sky", "corner"):
+            columns[f"{image}_{region}_level"] = rng.normal(0, 1e-4, n_hosts)[group][:, None] * np.ones(len(BANDS))
+            columns[f"{image}_{region}_sigma"] = np.full((n, len(BANDS)), 0.003)
+    for region in ("sky", "corner"):
+        for image in ("stamp", "physical"):
+            columns[f"{image}_{region}_level"] = columns[f"ctrl_{region}_level"]
+    for image in ("stamp", "ctrl"):
+        columns[f"{image}_finite_fraction"] = np.ones((n, len(BANDS)))
+    digests = rng.integers(1, 2**62, n).astype(np.uint64)
+    columns |= {
+        "row": np.arange(n),
+        "pair_id": np.arange(n).astype(str),
+        "host_id": group.astype(str),
+        "region_split": np.array(["train", "test"])[group % 2],
+        "group": group,
+        "ra": 10.0 + group,
+        "dec": np.zeros(n),
+        "theta_e_arcsec": rng.uniform(0.5, 3.0, n),
+        "arc_snr": rng.uniform(5, 90, n),
+        "stamp_digest": digests,
+        "ctrl_digest": (group + 7).astype(np.uint64),
+        "outer_correlation": np.full((n, len(BANDS)), 0.99),
+        "arc_share": np.full((n, len(BANDS)), 0.98),
+        "psf_fwhm_arcsec": np.full((n, len(BANDS)), 1.3),
+        "core_excess": columns["stamp_core_flux"] - columns["ctrl_core_flux"],
+        "core_budget_high": columns["stamp_core_flux"] - columns["ctrl_core_flux"],
+    }
+    columns["arc_radius_arcsec"] = columns["theta_e_arcsec"]
+    columns["residual_peak_arcsec"] = columns["theta_e_arcsec"][:, None] * np.ones(len(BANDS))
+    return MeasureTable(columns, BANDS, (64, 64), 0.263)
+
+
+def judge(table, config=CONFIG):
+    return run_gates(table, config, strata(table, config))
+
+
+def poison_finite_pixels(columns):
+    columns["stamp_finite_fraction"][3, 0] = 0.999
+
+
+def poison_pair_integrity(columns):
+    columns["outer_correlation"][::10, 1] = -0.1
+
+
+def poison_arc_localization(columns):
+    columns["arc_share"][:] = 0.4
+
+
+def poison_core_leakage(columns):
+    for at, size in ((1, 0.2), (2, 0.9), (3, 2.0)):
+        columns[f"stamp_flux_{at}"] = columns[f"stamp_flux_{at}"] + 0.4 * size
+
+
+def poison_sky_leakage(columns):
+    columns["stamp_sky_level"] = columns["stamp_sky_level"] + 0.001
+
+
+def poison_flux_budget(columns):
+    columns["core_excess"] = columns["core_excess"] + 0.1 * columns["ctrl_core_flux"]
+
+
+def poison_stratum_diversity(columns):
+    wide = columns["theta_e_arcsec"] >= 2
+    columns["theta_e_arcsec"][wide & (columns["group"] != 0)] = 1.5
+    columns["theta_e_arcsec"][columns["group"] == 0] = 2.5
+    columns["arc_radius_arcsec"][:] = columns["theta_e_arcsec"]
+    columns["residual_peak_arcsec"][:] = columns["theta_e_arcsec"][:, None]
+
+
+def poison_split_integrity(columns):
+    columns["region_split"][0] = "test"
+
+
+POISONS = {name.removeprefix("poison_"): poison for name, poison in list(globals().items()) if "poison_" in name}
+
+
+def test_a_faultless_table_passes_every_gate():
+    results = judge(make_table())
+    assert {name: result.status for name, result in results.items() if not result.advisory} == {
+        name: Status.PASS for name, result in results.items() if not result.advisory
+    }
+    assert overall_status(results) is Status.PASS
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_each_poison_fails_its_own_gate_and_no_other(name):
+    table = make_table()
+    POISONS[name](table.columns)
+    results = judge(table)
+    failed = {each for each, result in results.items() if result.status is not Status.PASS and not result.advisory}
+    assert failed == {name}
+    assert not overall_status(results).passed
+    assert results[name].note
+
+
+def test_every_gate_but_the_advisory_ones_has_a_poison():
+    assert set(POISONS) == {name for name, gate in load_gates().items() if not gate.advisory}
+
+
+@pytest.mark.parametrize("name", load_gates())
+def test_a_gate_declares_what_it_asks_reads_and_allows(name):
+    gate = load_gates()[name]
+    assert gate.question.endswith("?")
+    assert set(gate.reads) <= set(COLUMNS)
+    table = make_table()
+    found = {finding.name for finding in judge(table)[name].findings}
+    assert found
+    assert set(gate.limits) - found <= {"saturated_auc"}
+
+
+@pytest.mark.parametrize("name", [name for name, gate in load_gates().items() if gate.reads])
+def test_a_missing_column_is_an_error_and_never_a_pass(name):
+    table = make_table()
+    missing = load_gates()[name].reads[0]
+    del table.columns[missing]
+    masks = {"all": np.ones(len(table), bool)}
+    result = run_gates(table, CONFIG, masks)[name]
+    assert result.status is Status.ERROR
+    assert missing in result.note
+
+
+@pytest.mark.parametrize("name", ["arc_localization", "core_leakage", "sky_leakage", "flux_budget", "pair_integrity"])
+def test_numbers_that_are_not_finite_never_pass(name):
+    table = make_table()
+    for column in load_gates()[name].reads:
+        if table.columns[column].dtype.kind == "f" and column not in ("theta_e_arcsec", "arc_snr"):
+            table.columns[column] = np.full_like(table.columns[column], np.nan)
+    assert judge(table)[name].status is Status.ERROR
+
+
+def test_no_rows_are_an_error():
+    table = make_table().select(np.zeros(240, bool))
+    results = judge(table)
+    assert {result.status for result in results.values()} == {Status.ERROR}
+    assert overall_status(results) is Status.ERROR
+
+
+def test_many_rows_of_few_hosts_are_insufficient():
+    results = judge(make_table(n_hosts=8, per_host=60))
+    for name in ("core_leakage", "sky_leakage", "flux_budget", "arc_localization", "stratum_diversity"):
+        assert results[name].status is Status.INSUFFICIENT, name
+    assert overall_status(results) is Status.INSUFFICIENT
+
+
+def test_without_a_declared_split_the_split_gate_says_that_it_skips():
+    table = make_table()
+    table.columns["region_split"][:] = ""
+    result = judge(table)["split_integrity"]
+    assert result.status is Status.SKIP
+    assert "no split" in result.note
+
+
+def test_the_paired_view_is_blocked_where_physics_alone_names_the_stamp():
+    table = make_table()
+    for image in ("stamp", "physical"):
+        for at in (1, 2, 3):
+            table.columns[f"{image}_flux_{at}"] = table.columns[f"ctrl_flux_{at}"] + 0.05
+    results = judge(table)
+    assert results["core_leakage"].status is Status.PASS
+    blocked = results["six_channel_viability"]
+    assert blocked.status is Status.FAIL
+    assert blocked.advisory
+    assert "BLOCKED" in blocked.note
+
+
+def test_the_paired_view_is_allowed_where_noise_hides_the_difference():
+    table, rng = make_table(), np.random.default_rng(5)
+    for name in ("flux_1", "flux_2", "flux_3", "core_peak"):
+        noise = rng.normal(0, 0.3, (2, *table.columns[f"ctrl_{name}"].shape)) * table.columns[f"ctrl_{name}"]
+        table.columns[f"ctrl_{name}"] = table.columns[f"ctrl_{name}"] + noise[0]
+        for image in ("stamp", "physical"):
+            table.columns[f"{image}_{name}"] = table.columns[f"{image}_{name}"] + noise[1]
+    assert judge(table)["six_channel_viability"].status is Status.PASS
+
+
+def test_a_configured_limit_replaces_the_gates_own():
+    table = make_table()
+    table.columns["arc_share"][:] = 0.7
+    assert judge(table)["arc_localization"].status is Status.FAIL
+    loose = dataclasses.replace(CONFIG, limits={"arc_localization": {"arc_share": [0.5, float("inf")]}})
+    result = judge(table, loose)["arc_localization"]
+    assert result.status is Status.PASS
+    assert (result.findings[0].low, result.findings[0].high) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"core_leakages": {"unexplained_auc": [0, 1]}}, "did you mean 'core_leakage'"),
+        ({"core_leakage": {"unexplained": [0, 1]}}, "did you mean 'unexplained_auc'"),
+        ({"core_leakage": {"unexplained_auc": [0]}}, r"expected \[low, high\]"),
+    ],
+)
+def test_a_limit_that_no_gate_has_is_refused(limits, message):
+    with pytest.raises(ConfigError, match=message):
+        judge(make_table(), dataclasses.replace(CONFIG, limits=limits))

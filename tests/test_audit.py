@@ -1,0 +1,147 @@
+"""The audit of real galaxies with clean and with faulty injections."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gen5astro.audit import audit_pairs, judge_table
+from gen5astro.config import Config, load_config
+from gen5astro.errors import FormatError, RejectedError
+from gen5astro.report.json import encode
+from tests.factories import make_pairs
+from tests.sources import MemorySource
+
+CONFIG = load_config(settings=["audit.bootstraps=200", "audit.permutations=4"])
+
+
+def pairs(fault=None):
+    return make_pairs(300, np.random.default_rng(5), size=64, fault=fault)
+
+
+def audit(block, *, config=CONFIG, threads=2, **source):
+    return audit_pairs(MemorySource(block, **source), config=config, threads=threads)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return audit(pairs())
+
+
+@pytest.fixture(scope="module")
+def pedestal():
+    return audit(pairs("pedestal:1"))
+
+
+def unexplained(result, view="single"):
+    return {
+        finding["stratum"]: finding
+        for finding in result.record["gates"]["core_leakage"]["findings"]
+        if finding["name"] == "unexplained_auc" and finding["view"] == view
+    }
+
+
+def measured(result):
+    return {
+        finding["stratum"]: finding["value"]
+        for finding in result.record["gates"]["core_leakage"]["findings"]
+        if finding["name"] == "measured_auc" and finding["view"] == "single"
+    }
+
+
+def test_a_clean_injection_passes_where_the_classic_threshold_fails_it(clean):
+    assert clean.record["gates"]["core_leakage"]["status"] == "PASS"
+    assert measured(clean)["all"] > clean.record["thresholds"]["classic_auc"]
+    for finding in unexplained(clean).values():
+        if finding["status"] != "INSUFFICIENT":
+            assert abs(finding["value"]) <= 0.03
+
+
+def test_a_pedestal_is_found_in_the_core_the_sky_and_the_budget(pedestal):
+    assert unexplained(pedestal)["all"]["value"] >= 0.08
+    gates = pedestal.record["gates"]
+    for name in ("core_leakage", "sky_leakage", "flux_budget", "arc_localization"):
+        assert gates[name]["status"] == "FAIL", name
+    assert gates["pair_integrity"]["status"] == "PASS"
+    assert pedestal.record["status"] == "FAIL"
+
+
+def test_a_stamp_that_was_normalized_by_itself_leaks_through_the_sky():
+    gates = audit(pairs("own_normalization")).record["gates"]
+    assert gates["sky_leakage"]["status"] == "FAIL"
+    assert gates["arc_localization"]["status"] == "FAIL"
+
+
+def test_the_record_is_json_and_counts_add_up(clean):
+    record = json.loads(encode(clean.record))
+    counts = record["counts"]
+    assert counts["read"] == counts["measured"] + counts["rejected"] == 300
+    assert counts["hosts"] == 30
+    assert record["schema"] == "gen5astro-audit/1"
+    assert len(record["provenance"]["input_digest"]) == 64
+
+
+def test_the_record_does_not_depend_on_the_number_of_threads(clean):
+    again = audit(pairs(), threads=1)
+    for record in (first := dict(clean.record), second := dict(again.record)):
+        record["provenance"] = {key: value for key, value in record["provenance"].items() if key != "seconds"}
+    assert encode(first) == encode(second)
+
+
+def test_judging_again_with_other_limits_reads_no_pixels(clean):
+    strict = load_config(
+        settings=[
+            "audit.bootstraps=200",
+            "audit.permutations=4",
+            "audit.limits.core_leakage.unexplained_auc=[-inf, -1.0]",
+        ]
+    )
+    record, _ = judge_table(clean.table, strict)
+    assert record["gates"]["core_leakage"]["status"] == "FAIL"
+
+
+def test_the_residual_profile_of_a_pedestal_does_not_return_to_zero(clean, pedestal):
+    def outskirts(result):
+        (curve,) = (
+            curve
+            for curve in result.record["residual_profile"]["curves"]
+            if (curve["stratum"], curve["band"]) == ("all", "r")
+        )
+        return curve["median"][12]
+
+    assert abs(outskirts(clean)) < 0.02
+    assert outskirts(pedestal) == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_worst_pairs_are_of_different_hosts_and_come_with_their_pixels(pedestal):
+    worst = pedestal.worst
+    assert len(worst) == 6
+    assert len({pedestal.table["host_id"][pair["row"]] for pair in worst}) == 6
+    np.testing.assert_array_equal(worst[0]["residual"], worst[0]["stamp"] - worst[0]["ctrl"])
+    assert [pair["row"] for pair in worst] == [pair["row"] for pair in pedestal.record["worst_pairs"]]
+
+
+def test_a_nan_in_one_stamp_fails_the_audit_and_stops_nothing():
+    block = pairs()
+    block.stamp[7, 0, 10, 10] = np.nan
+    block.census[7, 0, 0, 0] -= 1
+    record = audit(block).record
+    assert record["gates"]["finite_pixels"]["status"] == "FAIL"
+    assert record["gates"]["core_leakage"]["status"] == "PASS"
+    assert record["status"] == "FAIL"
+
+
+def test_bad_rows_are_counted_kept_and_too_many_stop_the_run():
+    kept = []
+    block = pairs()
+    few = audit_pairs(MemorySource(block, bad={4: "broken zip"}), config=CONFIG, on_rejects=kept.extend)
+    assert few.record["counts"]["rejected"] == 1
+    assert kept[0].reason == "broken zip"
+    with pytest.raises(RejectedError, match=r"10 of 300 rows rejected \(row 0: broken zip\).*max_reject_fraction"):
+        audit(block, bad=dict.fromkeys(range(10), "broken zip"))
+
+
+def test_an_input_without_a_readable_row_is_refused():
+    block = make_pairs(30, np.random.default_rng(6))
+    with pytest.raises(FormatError, match="row 0: no stamp"):
+        audit(block, config=Config(), bad=dict.fromkeys(range(30), "no stamp"))
