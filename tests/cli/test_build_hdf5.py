@@ -1,0 +1,106 @@
+"""The verb build-hdf5: from a file of pairs to a cube, or one clear line and no cube."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from gen5astro.cli import main
+from gen5astro.io.hdf5 import Cube, content_digest
+from gen5astro.io.parquet import PairWriter
+from tests.factories import make_pairs
+from tests.sources import choose
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["build-hdf5", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def block():
+    return make_pairs(60, np.random.default_rng(5), size=32)
+
+
+@pytest.fixture(scope="module")
+def pairs(block, tmp_path_factory):
+    path = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
+    with PairWriter(path, block.bands, block.pixel_scale) as writer:
+        writer.write(block)
+    return path
+
+
+@pytest.fixture
+def audit(block, tmp_path):
+    record = {
+        "schema": "gen5astro-audit/1",
+        "status": "PASS",
+        "gates": {},
+        "provenance": {"input_digest": content_digest(block.digest)},
+    }
+    (tmp_path / "audit.json").write_text(json.dumps(record))
+    return tmp_path / "audit.json"
+
+
+def test_a_cube_holds_the_pixels_of_the_file_and_its_audit(tmp_path, pairs, block, audit):
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--audit", audit)
+    assert result.exit_code == 0, result.output
+    assert "60 of 60 rows (0 rejected)" in result.output
+    with Cube(tmp_path / "cube.h5") as cube:
+        np.testing.assert_array_equal(cube.stamp, block.stamp)
+        np.testing.assert_array_equal(cube.ctrl, block.ctrl)
+        assert cube.audit == json.loads(audit.read_text())
+
+
+def test_settings_reach_the_cube(tmp_path, pairs):
+    settings = ("--set", "fractions=[0.5, 0.25, 0.25]", "--set", "normalize.kind=standard", "--json", "--threads", 1)
+    result = run(pairs, "--out", tmp_path / "cube.h5", *settings)
+    assert json.loads(result.stdout)["normalizer"]["kind"] == "standard"
+    with Cube(tmp_path / "cube.h5") as cube:
+        assert cube.config.build.fractions == (0.5, 0.25, 0.25)
+        assert cube.normalizer_spec.kind == "standard"
+
+
+def test_a_given_split_needs_its_column(tmp_path, pairs):
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--split", "given")
+    assert result.exit_code == 2
+    assert "column region_split" in result.stderr
+    assert not (tmp_path / "cube.h5").exists()
+
+
+def test_a_given_split_is_taken(tmp_path, block):
+    some = choose(block, slice(None))
+    some.catalog["region_split"] = np.resize(["train", "valid", "test"], 60)
+    with PairWriter(tmp_path / "pairs.parquet", block.bands, block.pixel_scale) as writer:
+        writer.write(some)
+    result = run(tmp_path / "pairs.parquet", "--out", tmp_path / "cube.h5", "--split", "given", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert result.output == ""
+    assert Cube(tmp_path / "cube.h5").split.tolist() == ["train", "val", "test"] * 20
+
+
+def test_a_cube_is_built_of_a_cube(tmp_path, pairs):
+    run(pairs, "--out", tmp_path / "one.h5")
+    result = run(tmp_path / "one.h5", "--out", tmp_path / "two.h5")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(Cube(tmp_path / "two.h5").stamp, Cube(tmp_path / "one.h5").stamp)
+
+
+def test_what_is_there_is_kept_unless_forced(tmp_path, pairs):
+    out = tmp_path / "cube.h5"
+    out.write_text("mine")
+    result = run(pairs, "--out", out)
+    assert (result.exit_code, out.read_text()) == (2, "mine")
+    assert "--force" in result.stderr
+    assert run(pairs, "--out", out, "--force").exit_code == 0
+
+
+def test_an_audit_of_other_pairs_is_one_line_and_no_cube(tmp_path, pairs, audit):
+    record = json.loads(audit.read_text())
+    record["provenance"]["input_digest"] = "0" * 64
+    audit.write_text(json.dumps(record))
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--audit", audit, "--quiet")
+    assert result.exit_code == 2
+    assert "run gen5astro audit-injection on these pairs" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "cube.h5").exists()
