@@ -157,7 +157,7 @@ def _from_hdus(hdus, label):
     psf /= psf.sum((1, 2), keepdims=True)
     scale = float(hdus[0].header["PIXSCALE"])
     reference = image[:, bands.index("r") if "r" in bands else 0]
-    center, ellipticity = measure_moments(reference)
+    center, ellipticity = _measured(reference, catalog["host_id"], label)
     for array in (image, psf, center, ellipticity):
         array.flags.writeable = False
     return Hosts(
@@ -172,6 +172,22 @@ def _from_hdus(hdus, label):
         pixel_scale=scale,
         label=label,
     )
+
+
+def _measured(reference, host_id, label):
+    """Moments of the galaxies; refuses those that have none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        finite = np.isfinite(reference).all((1, 2))
+        center, ellipticity = measure_moments(np.where(finite[:, None, None], reference, 0))
+    lost = host_id[~(finite & np.isfinite(center).all(1) & np.isfinite(ellipticity).all(1))]
+    if len(lost):
+        raise FormatError(
+            f"hosts {label}",
+            got=f"no galaxy in the middle of, or pixels that are not finite in {', '.join(lost[:5])}",
+            expected="a galaxy in each image",
+            remedy="leave them out",
+        )
+    return center, ellipticity
 
 
 def _native(column):

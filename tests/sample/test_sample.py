@@ -136,6 +136,16 @@ def test_a_file_that_is_no_hosts_file_is_refused(tmp_path):
         read_hosts(path)
 
 
+def test_hosts_without_a_galaxy_are_named(tmp_path):
+    with fits.open(sample_path("hosts.fits")) as hdus:
+        hdus["R"].data[4, 3, 3] = np.nan
+        hdus["R"].data[7] = 0
+        path = tmp_path / "hosts.fits"
+        hdus.writeto(path)
+    with pytest.raises(FormatError, match="des-04, des-07"):
+        read_hosts(path)
+
+
 def test_a_hosts_file_without_dispersions_names_the_closest_column(tmp_path):
     with fits.open(sample_path("hosts.fits")) as hdus:
         table = hdus["HOSTS"]
