@@ -36,7 +36,7 @@ def _overview(summary):
         "size": f"{summary['bytes'] / 1e6:,.1f} MB",
         "input": summary["input"],
         "columns": ", ".join(summary["columns"]),
-        "normalizer": ", ".join(f"{key} {_short(value)}" for key, value in summary["normalizer"].items()),
+        "normalizer": _normalizer(summary["normalizer"]),
         "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins across "
         f"splits; nearest {number(nearest)} arcsec",
         "audit": _audit(summary["audit"]),
@@ -51,6 +51,11 @@ def _overview(summary):
     return table
 
 
+def _normalizer(spec):
+    rest = (f"{key} {_short(value)}" for key, value in spec.items() if key != "kind")
+    return f"{spec['kind']} ({', '.join(rest)})"
+
+
 def _short(value):
     return " to ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
 
@@ -60,7 +65,7 @@ def _audit(audit):
         return "none embedded: pass --audit DIR/audit.json to build-hdf5"
     overall = look(audit["status"])
     failed = [name for name, status in audit["gates"].items() if status not in ("PASS", "SKIP")]
-    gates = f"  ({', '.join(failed)})" if failed else ""
+    gates = f"; not passed: {', '.join(failed)}" if failed else ""
     return Text.assemble((overall.word, overall.style), gates)
 
 

@@ -2,6 +2,8 @@ import concurrent.futures
 import multiprocessing
 import os
 import pickle
+import re
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -63,6 +65,7 @@ def test_pixels_and_catalog_come_back_to_the_bit(built, pairs):
             np.testing.assert_array_equal(cube.catalog[name], column)
         np.testing.assert_array_equal(cube.row, pairs.row)
         np.testing.assert_array_equal(cube.digest, pairs.digest)
+        assert repr(cube).endswith("cube.h5: 60 pairs, bands g,r,z, 32 x 32>")
         assert (cube.bands, cube.pixel_scale, cube.shape, len(cube)) == (pairs.bands, pairs.pixel_scale, (32, 32), 60)
 
 
@@ -350,6 +353,20 @@ def test_digests_of_content_and_blocks_change_with_any_row():
     assert content_digest(digests) == content_digest(digests.astype(">u8"))
     same = block_checksums(digests) == block_checksums(other)
     np.testing.assert_array_equal(same, [[True, True], [True, False], [True, True]])
+
+
+def test_the_how_to_reads_a_cube_with_h5py_and_numpy_alone(built, pairs, monkeypatch):
+    monkeypatch.chdir(built.parent)
+    page = (DOCS / "howto" / "read_a_cube.rst").read_text(encoding="utf-8")
+    codes = [textwrap.dedent(text) for text in re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", page)]
+    assert len(codes) >= 2
+    names = {}
+    for code in codes:
+        assert "gen5astro" not in code
+        exec(code, names)
+    np.testing.assert_array_equal(names["stamp"], pairs.stamp)
+    assert names["bands"] == ["g", "r", "z"]
+    np.testing.assert_array_equal(names["train"], Cube(built).split == "train")
 
 
 def rst_table(headers, rows):
