@@ -15,6 +15,18 @@ class Candidate(Image):
 
     Parameters
     ----------
+    pixels : float32 array, (band, y, x)
+        Fluxes [nanomaggy].
+    bands : tuple of str
+        Band names in the order of the planes.
+    pixel_scale : float, optional
+        Pixel scale [arcsec / pix].
+    ra, dec : float, optional
+        ICRS position of the center of the image [deg].
+    invvar : float32 array, (band, y, x), optional
+        Not given for the candidates of the sample.
+    psf : dict of str to float64 array, (k, k)
+        Not given for the candidates of the sample.
     name : str
         Its name in the search that found it.
     tier : str
