@@ -2,13 +2,13 @@
 
 import click
 
-from gen5astro.cli._common import FOLDER, claim_folder, common_options, exit_code, progress, say, show
+from gen5astro.cli._common import FOLDER, claim_folder, column_option, common_options, exit_code, progress, say, show
 
 
 @click.command()
 @click.argument("pairs")
 @click.option("--out", required=True, type=FOLDER, help="Folder for audit.json, audit.html and measure.parquet.")
-@click.option("--column", "columns", multiple=True, metavar="NAME=COLUMN", help="Where a column has another name.")
+@column_option
 @common_options("audit")
 def command(pairs, out, columns, config, threads, quiet, as_json, force):
     """Tell a faulty injection from a physical one.
@@ -25,12 +25,10 @@ def command(pairs, out, columns, config, threads, quiet, as_json, force):
     from gen5astro.audit import audit_pairs
     from gen5astro.io import open_pairs
     from gen5astro.io.rejects import write_rejects
-    from gen5astro.report.html import write_audit_page
-    from gen5astro.report.json import write_json
+    from gen5astro.report.folder import write_audit
     from gen5astro.report.terminal import print_audit
-    from gen5astro.table import write_table
 
-    source = open_pairs(pairs, columns=dict(column.split("=", 1) for column in columns))
+    source = open_pairs(pairs, columns=columns)
     claim_folder(out, force=force)
     with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
         result = audit_pairs(
@@ -40,9 +38,7 @@ def command(pairs, out, columns, config, threads, quiet, as_json, force):
             advance=advance,
             on_rejects=lambda rejects: write_rejects(rejects, out / "rejects.parquet"),
         )
-    write_table(result.table, out / "measure.parquet")
-    write_audit_page(result.record, result.worst, out / "audit.html", rejects=result.rejects)
-    write_json(result.record, out / "audit.json")
+    write_audit(result, out)
     show(result.record, print_audit, as_json=as_json, quiet=quiet)
     say(f"open {out / 'audit.html'}", quiet=quiet)
     return exit_code(result.record["status"])

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from gen5astro.report.appearance import interval_text, limits_text, look, number, spread, stratum_text
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
-from gen5astro.report.sentences import audit_verdict, evaluation_verdict, next_steps
+from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
-__all__ = ["print_audit", "print_evaluation", "print_training"]
+__all__ = ["print_audit", "print_demo", "print_evaluation", "print_training"]
 
 
 def print_audit(record, *, console=None):
@@ -36,6 +36,35 @@ def print_audit(record, *, console=None):
         console.print(_causes_table(causes))
     console.print(_counts(record.get("counts", {})))
     _print_steps("Next", next_steps(record), console)
+
+
+def print_demo(record, *, console=None):
+    """Print the demo: the two audits side by side, the network's verdict, the pages to open and what to type next.
+
+    Parameters
+    ----------
+    record : dict
+        From `gen5astro.demo.run_demo`.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    verdict = comparison_verdict(record["clean"], record["pedestal"])
+    console.print(Text(verdict.headline, style="bold"))
+    console.print(Text(verdict.sentence))
+    right = [(name, "right") for name in ("clean", "unexplained", "pedestal", "unexplained")]
+    table = _table("Core AUC of the clean set and of the one with a pedestal", ("stratum", "kept"), *right)
+    rows = [{row.stratum: row for row in core_rows(record[name], view="single")} for name in ("clean", "pedestal")]
+    for stratum in rows[0]:
+        cells = []
+        for row in (each[stratum] for each in rows if stratum in each):
+            cells += [number((row.measured or {}).get("value"), places=2), spread(row.unexplained, signed=True)]
+        _add(table, stratum_text(stratum), *cells)
+    console.print(table)
+    network = evaluation_verdict(record["evaluation"])
+    console.print(Text(f"{network.headline} {network.sentence}"))
+    _print_steps("Open", [f"{link['label']}: {link['href']}" for link in record["links"]], console)
+    _print_steps("Next, on your own pairs", record["next"], console)
 
 
 def print_evaluation(record, *, console=None):

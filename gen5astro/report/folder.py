@@ -1,0 +1,25 @@
+"""What an audit leaves in its folder."""
+
+from pathlib import Path
+
+from gen5astro.report.html import write_audit_page
+from gen5astro.report.json import write_json
+from gen5astro.table import write_table
+
+__all__ = ["write_audit"]
+
+
+def write_audit(result, out):
+    """Write ``measure.parquet``, ``audit.html`` and, last, ``audit.json``: where that is, all is.
+
+    Parameters
+    ----------
+    result : AuditResult
+        The audit.
+    out : path-like
+        Folder that is there; files in it are replaced.
+    """
+    out = Path(out)
+    write_table(result.table, out / "measure.parquet")
+    write_audit_page(result.record, result.worst, out / "audit.html", rejects=result.rejects)
+    write_json(result.record, out / "audit.json")
