@@ -101,7 +101,8 @@ class InjectConfig:
     size: int = _key(64, "side of the written images [pix]")
     supersampling: int = _key(3, "rays a pixel side")
     velocity_boost: tuple[float, float] = _key(
-        (0.7, 1.9), "uniform range of the factor on the host's velocity dispersion: all hosts reach narrow and wide arcs"
+        (0.7, 1.9),
+        "uniform range of the factor on the host's velocity dispersion: all hosts reach narrow and wide arcs",
     )
     z_lens: tuple[float, float] = _key((0.2, 0.7), "uniform range of the lens redshift")
     z_source: tuple[float, float] = _key((0.9, 3.0), "uniform range of the source redshift")
