@@ -65,7 +65,7 @@ def aperture_weights(shape, center, radius):
     """
     (radius,) = _checked_radii([radius])
     weights = np.empty(shape[-2:])
-    _disc_weights(float(center[0]), float(center[1]), radius, np.empty((4, max(weights.shape) + 1)), weights)
+    _disc_weights(float(center[0]), float(center[1]), radius, np.empty((5, max(weights.shape) + 1)), weights)
     return weights
 
 
@@ -194,32 +194,53 @@ def _line_integrals(offset, radius, out):
     """Signed F at the lines ``offset + 0, 1, 2, ...``."""
     for i in range(len(out)):
         t = min(max(offset + i, -radius), radius)
-        out[i] = 0.5 * (t * math.sqrt((radius - t) * (radius + t)) + radius * radius * math.asin(t / radius))
+        out[i] = 0.5 * (t * math.sqrt((radius - t) * (radius + t)) + radius * radius * _arcsine(t / radius))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _corner_areas(y, f_y, x_0, f_x, radius, out):
-    """Signed Q at height `y`, at ``x_0 + 0, 1, 2, ...``."""
-    quarter = 0.25 * math.pi * radius * radius
-    sign_y = 1.0 if y >= 0 else -1.0
+def _arcsine(x):
+    """Arcsine without a branch, so that it fills vector lanes: the rational function of fdlibm's ``e_asin.c``."""
+    size = abs(x)
+    near = size < 0.5
+    z = size * size if near else 0.5 * (1.0 - size)
+    s = size if near else math.sqrt(z)
+    p = 3.47933107596021167570e-05 * z + 7.91534994289814532176e-04
+    p = p * z - 4.00555345006794114027e-02
+    p = p * z + 2.01212532134862925881e-01
+    p = p * z - 3.25565818622400915405e-01
+    p = p * z + 1.66666666666666657415e-01
+    q = 7.70381505559019352791e-02 * z - 6.88283971605453293030e-01
+    q = q * z + 2.02094576023350569471e00
+    q = q * z - 2.40339491173441421878e00
+    angle = s + s * (z * p / (q * z + 1.0))
+    return math.copysign(angle if near else 0.5 * math.pi - 2.0 * angle, x)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _corner_areas(y, f_y, x, f_x, radius, out):
+    """Signed Q at height `y`, at every line `x`."""
+    sign_y = math.copysign(1.0, y)
+    rest = f_y - sign_y * 0.25 * math.pi * radius * radius
+    reach = radius * radius - y * y
     for j in range(len(out)):
-        x = x_0 + j
-        sign_x = 1.0 if x >= 0 else -1.0
-        beyond = sign_y * f_x[j] + sign_x * (f_y - sign_y * quarter)
-        out[j] = x * y if x * x + y * y <= radius * radius else beyond
+        beyond = sign_y * f_x[j] + math.copysign(1.0, x[j]) * rest
+        out[j] = x[j] * y if x[j] * x[j] <= reach else beyond
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _disc_weights(x, y, radius, lines, weights):
     """Areas of the pixels of a box whose pixel (0, 0) has its center at (0, 0)."""
     height, width = weights.shape
-    f_x, f_y, below, above = lines[0, : width + 1], lines[1, : height + 1], lines[2], lines[3]
+    f_x, f_y, below, above = lines[0, : width + 1], lines[1, : height + 1], lines[2, : width + 1], lines[3, : width + 1]
+    at = lines[4, : width + 1]
+    for j in range(width + 1):
+        at[j] = j - 0.5 - x
     _line_integrals(-0.5 - x, radius, f_x)
     _line_integrals(-0.5 - y, radius, f_y)
-    _corner_areas(-0.5 - y, f_y[0], -0.5 - x, f_x, radius, below[: width + 1])
+    _corner_areas(-0.5 - y, f_y[0], at, f_x, radius, below)
     least = _ROUNDING * radius * radius
     for i in range(height):
-        _corner_areas(i + 0.5 - y, f_y[i + 1], -0.5 - x, f_x, radius, above[: width + 1])
+        _corner_areas(i + 0.5 - y, f_y[i + 1], at, f_x, radius, above)
         for j in range(width):
             area = (above[j + 1] - above[j]) - (below[j + 1] - below[j])
             weights[i, j] = 0.0 if area < least else area
@@ -229,8 +250,9 @@ def _disc_weights(x, y, radius, lines, weights):
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _sum_discs(planes, centers, radii, flux):
     n, n_bands, height, width = planes.shape
-    lines = np.empty((4, max(height, width) + 1))
+    lines = np.empty((5, max(height, width) + 1))
     area = np.empty(height * width)
+    columns = np.empty(width)
     for i in range(n):
         x, y = centers[i]
         for k in range(len(radii)):
@@ -244,16 +266,22 @@ def _sum_discs(planes, centers, radii, flux):
             weights = area[: shape[0] * shape[1]].reshape(shape)
             _disc_weights(x - left, y - top, radius, lines, weights)
             for band in range(n_bands):
-                flux[i, band, k] = _weighted_sum(planes[i, band, top:bottom, left:right], weights)
+                flux[i, band, k] = _weighted_sum(
+                    planes[i, band, top:bottom, left:right], weights, columns[: right - left]
+                )
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _weighted_sum(pixels, weights):
-    total = 0.0
+def _weighted_sum(pixels, weights, columns):
+    """Sum column by column, in vector lanes, then over the columns."""
+    columns[:] = 0.0
     for i in range(weights.shape[0]):
         for j in range(weights.shape[1]):
-            if weights[i, j] > 0.0:
-                total += weights[i, j] * pixels[i, j]
+            light = weights[i, j] * pixels[i, j]
+            columns[j] += light if weights[i, j] > 0.0 else 0.0
+    total = 0.0
+    for column in columns:
+        total += column
     return total
 
 

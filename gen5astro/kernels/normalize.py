@@ -1,6 +1,6 @@
 """The one normalization: how pixels are scaled for measurement, training and inference alike.
 
-Every band of every image gets a location and a scale of its own, from that image alone; a stretch and a clip may follow:
+Every band of every image gets a location and a scale of its own, from that image alone; stretch and clip may follow:
 
 ========== ==================================================================================================
 kind       location and scale
@@ -111,10 +111,7 @@ def normalizer_statistics(images, spec, pixel_scale):
         chosen = core_pixels(images.shape, spec.core_radius_arcsec / pixel_scale)
     else:
         chosen = np.ones(images.shape[-2:], bool)
-    planes = images.reshape(-1, chosen.size)
-    statistics = np.empty((len(planes), 2))
-    _measure(planes, np.flatnonzero(chosen), spec.kind in ("sky", "pair"), statistics)
-    return statistics.reshape(*images.shape[:2], 2)
+    return _statistics(images, chosen, robust=spec.kind in ("sky", "pair"))
 
 
 def region_statistics(images, inside):
@@ -140,10 +137,7 @@ def region_statistics(images, inside):
     images = _checked_images(images)
     if inside.shape != images.shape[-2:]:
         raise ShapeError("region", got=f"shape {inside.shape}", expected=f"{images.shape[-2:]}")
-    planes = images.reshape(-1, inside.size)
-    statistics = np.empty((len(planes), 2))
-    _measure(planes, np.flatnonzero(_some(inside, "region", images.shape)), True, statistics)
-    return statistics.reshape(*images.shape[:2], 2)
+    return _statistics(images, _some(inside, "region", images.shape), robust=True)
 
 
 def normalize(images, statistics, spec, *, out=None):
@@ -191,6 +185,13 @@ def _checked_images(images):
     if images.ndim != 4:
         raise ShapeError("images", got=f"shape {images.shape}", expected="(n, band, h, w)")
     return images
+
+
+def _statistics(images, chosen, *, robust):
+    planes = images.reshape(-1, chosen.size)
+    statistics = np.empty((len(planes), 2))
+    _measure(planes, np.flatnonzero(chosen), robust, statistics)
+    return statistics.reshape(*images.shape[:2], 2)
 
 
 def _distance(shape):

@@ -261,7 +261,7 @@ def _ring_share(ring, core, beta):
     nearest = (core - ring) * (core - ring)
     if beta > 1:
         strip = math.acosh(1 + (1 + nearest) / max(2 * core * ring, 1e-300))
-        nodes = 4 + math.ceil(13.0 / strip)
+        nodes = 4 + math.ceil(16.0 / strip)
     else:
         nodes = 12 + math.ceil(5 * math.sqrt(core * ring))
     total = 0.0

@@ -11,7 +11,7 @@ from gen5astro.errors import ShapeError
 
 __all__ = ["auc", "bootstrap_auc", "draw_groups"]
 
-_LANES = 16
+_LANES = 128
 
 
 def auc(scores, labels, weights=None):
@@ -42,10 +42,11 @@ def auc(scores, labels, weights=None):
     weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
     if weights.shape != labels.shape or not np.all(weights >= 0):
         raise ShapeError("weights", got=f"shape {weights.shape}", expected=f"{labels.shape}, 0 or more")
-    areas = np.empty((1, 1))
-    order, last_of_tie = _ranking(scores[:, 0])
-    _weighted_areas(order, last_of_tie, labels, np.arange(len(labels)), weights[:, None], areas[0])
-    return float(areas[0, 0]) if not np.isnan(scores).any() else float("nan")
+    if np.isnan(scores).any():
+        return float("nan")
+    area = np.empty(1)
+    _weighted_areas(*_ranking(scores[:, 0], labels, np.arange(len(labels))), weights[:, None], area)
+    return float(area[0])
 
 
 def draw_groups(n_groups, n_draws, rng):
@@ -104,11 +105,13 @@ def bootstrap_auc(scores, labels, groups, draws):
     if len(groups) and (groups.min() < 0 or groups.max() >= draws.shape[1]):
         raise ShapeError("groups", got=f"{groups.min()} to {groups.max()}", expected=f"0 to {draws.shape[1] - 1}")
     areas = np.empty((scores.shape[1], len(draws)))
-    rankings = [_ranking(column) for column in scores.T]
+    rankings = [_ranking(column, labels, groups) for column in scores.T]
+    small = draws.dtype.kind in "iu" and draws.size and draws.min() >= 0 and draws.max() < 256
+    compact = np.uint8 if small else np.float64
     for begin in range(0, len(draws), _LANES):
-        counts = np.ascontiguousarray(draws[begin : begin + _LANES].T, dtype=np.float64)
-        for column, (order, last_of_tie) in enumerate(rankings):
-            _weighted_areas(order, last_of_tie, labels, groups, counts, areas[column, begin : begin + _LANES])
+        counts = np.ascontiguousarray(draws[begin : begin + _LANES].T, dtype=compact)
+        for column, ranking in enumerate(rankings):
+            _weighted_areas(*ranking, counts, areas[column, begin : begin + _LANES])
     areas[np.isnan(scores).any(axis=0)] = np.nan
     return areas.T
 
@@ -125,32 +128,42 @@ def _checked_scores(scores, labels):
     return scores, positive
 
 
-def _ranking(scores):
-    """Rows in rising order of score, and which of them is the last of its tie."""
+def _ranking(scores, labels, groups):
+    """Labels and groups in rising order of score, and which rows are the last of their tie."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     last_of_tie = np.ones(len(scores), bool)
     last_of_tie[:-1] = ordered[1:] != ordered[:-1]
-    return order, last_of_tie
+    return labels[order], groups[order], last_of_tie
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _weighted_areas(order, last_of_tie, labels, groups, weights, areas):
+def _weighted_areas(labels, groups, last_of_tie, weights, areas):
     """Mann-Whitney areas of all columns of `weights` (group, draw) in one pass over the ranking."""
     n_draws = weights.shape[1]
-    below = np.zeros(n_draws)
+    area, positive, below = np.zeros(n_draws), np.zeros(n_draws), np.zeros(n_draws)
     tied_positive, tied_negative = np.zeros(n_draws), np.zeros(n_draws)
-    positive, twice_area = np.zeros(n_draws), np.zeros(n_draws)
-    for k in range(len(order)):
-        weight = weights[groups[order[k]]]
-        tied = tied_positive if labels[order[k]] else tied_negative
-        for draw in range(n_draws):
-            tied[draw] += weight[draw]
-        if last_of_tie[k]:
+    alone = True
+    for k in range(len(labels)):
+        weight = weights[groups[k]]
+        alone &= last_of_tie[k]
+        if alone and labels[k]:
             for draw in range(n_draws):
-                twice_area[draw] += tied_positive[draw] * (2.0 * below[draw] + tied_negative[draw])
+                area[draw] += weight[draw] * below[draw]
+                positive[draw] += weight[draw]
+        elif alone:
+            for draw in range(n_draws):
+                below[draw] += weight[draw]
+        else:
+            tied = tied_positive if labels[k] else tied_negative
+            for draw in range(n_draws):
+                tied[draw] += weight[draw]
+        if last_of_tie[k] and not alone:
+            alone = True
+            for draw in range(n_draws):
+                area[draw] += tied_positive[draw] * (below[draw] + 0.5 * tied_negative[draw])
                 positive[draw] += tied_positive[draw]
                 below[draw] += tied_negative[draw]
                 tied_positive[draw] = tied_negative[draw] = 0.0
     for draw in range(n_draws):
-        areas[draw] = 0.5 * twice_area[draw] / (positive[draw] * below[draw])
+        areas[draw] = area[draw] / (positive[draw] * below[draw])
