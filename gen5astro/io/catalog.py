@@ -4,6 +4,9 @@ A column is found under its canonical name, under one of `ALIASES` (case and und
 override says.
 """
 
+import codecs
+import gzip
+import io
 import re
 import warnings
 from pathlib import Path
@@ -222,7 +225,8 @@ def read_table(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            table = Table.read(path, **_TABLE_FORMATS[ending])
+            source = _open_text(path) if ending in _TEXT_TABLES else path
+            table = Table.read(source, **_TABLE_FORMATS[ending])
     except Exception as error:
         raise FormatError(f"{path}", got=f"a broken table ({error})", expected=ending[1:].upper()) from error
     columns = {name: np.ma.asanyarray(getattr(table[name], "value", table[name])) for name in table.colnames}
@@ -233,6 +237,13 @@ def read_table(path):
     }
 
 
+def _open_text(path):
+    """The bytes of a table of text, unzipped and without the mark that Windows sets: astropy's reader does neither."""
+    content = path.read_bytes()
+    return io.BytesIO((gzip.decompress(content) if path.suffix == ".gz" else content).removeprefix(codecs.BOM_UTF8))
+
+
+_TEXT_TABLES = (".csv", ".ecsv")
 _TABLE_FORMATS = {
     ".csv": {"format": "ascii.csv", "guess": False},
     ".ecsv": {"format": "ascii.ecsv", "guess": False},

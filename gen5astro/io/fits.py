@@ -67,7 +67,7 @@ def read_image(path):
     """Read a cutout: one cube of all bands, or one HDU a band; plain, gzipped or tile-compressed.
 
     The bands of a cube are those of ``BANDS`` (or ``BAND0``, ``BAND1``, ...), else g, r, z if there are three; that of
-    a plane is its ``BAND``, its ``EXTNAME`` or its ``FILTER``. Fluxes become nanomaggies, m_AB = 22.5 - 2.5 log10(flux),
+    a plane is its ``BAND``, ``EXTNAME`` or ``FILTER``. Fluxes become nanomaggies, m_AB = 22.5 - 2.5 log10(flux),
     as ``BUNIT`` says (maggies or Jy), or else ``MAGZERO``: flux x 10^(-0.4 (MAGZERO - 22.5)); a file that has neither
     is taken to be in nanomaggies.
 

@@ -15,6 +15,9 @@ from gen5astro.errors import FormatError, MissingFileError
 __all__ = ["ParquetFile", "Rows", "describe_file", "list_parquet", "open_file"]
 
 
+_ENDINGS = (".parquet", ".pq")
+
+
 @dataclass(frozen=True)
 class ParquetFile:
     """One Parquet file: where it is, and what its footer says.
@@ -65,7 +68,7 @@ def list_parquet(path):
         files = _list_remote(text)
     elif os.path.isdir(text):
         found = glob.glob(os.path.join(glob.escape(text), "**", "*"), recursive=True)
-        files = [name for name in found if name.endswith((".parquet", ".pq")) and os.path.isfile(name)]
+        files = [name for name in found if name.endswith(_ENDINGS) and os.path.isfile(name)]
     elif os.path.isfile(text):
         files = [text]
     else:
@@ -78,11 +81,14 @@ def list_parquet(path):
 def _list_remote(uri):
     from fsspec.core import url_to_fs
 
-    system, path = url_to_fs(uri)
-    if any(sign in path for sign in "*?["):
-        found = system.glob(path)
-    else:
-        found = system.find(path)
+    try:
+        system, path = url_to_fs(uri)
+        if any(sign in path for sign in "*?["):
+            found = system.glob(path)
+        else:
+            found = [name for name in system.find(path) if name == path or name.endswith(_ENDINGS)]
+    except (ImportError, OSError, ValueError) as error:
+        raise MissingFileError(uri, got=str(error), expected="a URI that fsspec can open") from error
     return [system.unstrip_protocol(name) for name in found]
 
 
