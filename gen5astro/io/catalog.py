@@ -228,7 +228,9 @@ def read_table(path):
             source = _open_text(path) if ending in _TEXT_TABLES else path
             table = Table.read(source, **_TABLE_FORMATS[ending])
     except Exception as error:
-        raise FormatError(f"{path}", got=f"a broken table ({error})", expected=ending[1:].upper()) from error
+        raise FormatError(
+            f"{path}", got=f"no readable table ({error})", expected=f"a table in {ending[1:].upper()}"
+        ) from error
     columns = {name: np.ma.asanyarray(getattr(table[name], "value", table[name])) for name in table.colnames}
     return {
         name: values.astype(values.dtype.newbyteorder("="))
@@ -266,7 +268,7 @@ class TablePairs:
     bands : sequence of str, optional
         Band names in the order of the planes; by default those of the first good pair.
     pixel_scale : float, optional
-        Pixel scale [arcsec / pix]; by default that of the Legacy Surveys.
+        Pixel scale [arcsec / pix]; by default what the first good stamp says (FITS), then that of the Legacy Surveys.
 
     Raises
     ------
@@ -287,9 +289,10 @@ class TablePairs:
         self.n_rows = len(self._paths["stamp"])
         self._catalog = assemble_catalog(table, mapping, first_row=0, count=self.n_rows)
         self.bands = None if bands is None else tuple(bands)
-        self.pixel_scale = float(DEFAULT_PIXEL_SCALE if pixel_scale is None else pixel_scale)
         first_rows = ((row, self._reader(row)) for row in range(min(self.n_rows, REFERENCE_ROWS)))
-        self.bands, self.shape = find_reference(first_rows, label=self.label)
+        reference = find_reference(first_rows, label=self.label)
+        self.bands, self.shape = reference.bands, reference.shape
+        self.pixel_scale = float(pixel_scale or reference.pixel_scale or DEFAULT_PIXEL_SCALE)
 
     def blocks(self, size):
         """Cut the rows into blocks.
@@ -383,4 +386,4 @@ def _read_fits(path, bands):
     if missing:
         raise FormatError(f"{path}", got=f"bands {', '.join(image.bands)}", expected=f"a plane of band {missing[0]}")
     order = [image.bands.index(band) for band in bands]
-    return WireImage(np.ascontiguousarray(image.pixels[order]), "chw", bands)
+    return WireImage(np.ascontiguousarray(image.pixels[order]), "chw", bands, image.pixel_scale)

@@ -146,7 +146,7 @@ class BlockFiller:
 
 
 def find_reference(candidates, *, label):
-    """Bands and shape of the first pair that can be read; every other has to have the same.
+    """Stamp of the first pair that can be read; every other image has to have its bands and shape.
 
     Parameters
     ----------
@@ -157,10 +157,8 @@ def find_reference(candidates, *, label):
 
     Returns
     -------
-    bands : tuple of str
-        Band names.
-    shape : tuple of int
-        ``(y, x)``.
+    image : WireImage
+        As stored.
 
     Raises
     ------
@@ -179,7 +177,7 @@ def find_reference(candidates, *, label):
         trial = BlockFiller(1, bands=image.bands, shape=image.shape, pixel_scale=1.0)
         trial.add(row, read)
         if not trial.rejects:
-            return image.bands, image.shape
+            return image
         first = first or trial.rejects[0]
     if first is None:
         raise FormatError(label, got="no rows", expected="at least one pair")

@@ -48,11 +48,14 @@ class WireImage:
         Whether the bands come first or last.
     bands : tuple of str
         Band names in the order of the planes.
+    pixel_scale : float, optional
+        Pixel scale [arcsec / pix], where the file tells.
     """
 
     pixels: np.ndarray
     layout: str
     bands: tuple[str, ...]
+    pixel_scale: float | None = None
 
     @property
     def shape(self):

@@ -71,7 +71,8 @@ class ParquetPairs:
             pixel_scale = float(first.metadata.get(_SCALE_KEY, DEFAULT_PIXEL_SCALE))
         self.bands = None if bands is None else tuple(bands)
         self.pixel_scale = float(pixel_scale)
-        self.bands, self.shape = find_reference(self._first_rows(), label=self.label)
+        reference = find_reference(self._first_rows(), label=self.label)
+        self.bands, self.shape = reference.bands, reference.shape
 
     def _first_rows(self):
         """Readers of the first rows, drawn batch by batch."""

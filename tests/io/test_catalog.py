@@ -4,8 +4,10 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from gen5astro.errors import ColumnError, FormatError, MissingFileError
+from gen5astro.io import open_pairs
 from gen5astro.io.catalog import (
     ALIASES,
+    DEFAULT_PIXEL_SCALE,
     TablePairs,
     assemble_catalog,
     read_table,
@@ -180,14 +182,16 @@ def folder(tmp_path):
             base = tmp_path / "images" / f"{name}{at}"
             base.with_suffix(".npz").write_bytes(encode_npz(pixels, "grz"))
             np.save(base.with_suffix(".npy"), pixels.transpose(1, 2, 0))
-            fits.writeto(base.with_suffix(".fits"), pixels, fits.Header({"BANDS": "grz"}))
+            fits.writeto(base.with_suffix(".fits"), pixels, fits.Header({"BANDS": "grz", "PIXSCALE": 0.25}))
     return tmp_path
 
 
 def write_table(folder, endings, **columns):
     rows = range(len(endings))
     paths = {f"{name}_path": [f"images/{name}{at}.{endings[at]}" for at in rows] for name in ("stamp", "ctrl")}
-    Table({**paths, "RA": [1.0 * at for at in rows], **columns}).write(folder / "table.csv", format="ascii.csv")
+    Table({**paths, "RA": [1.0 * at for at in rows], **columns}).write(
+        folder / "table.csv", format="ascii.csv", overwrite=True
+    )
     return folder / "table.csv"
 
 
@@ -202,6 +206,24 @@ def test_pairs_are_found_beside_their_table(folder):
     assert block.catalog["theta_e_arcsec"].tolist() == [1, 2, 3]
     assert block.catalog["ra"].tolist() == [0, 1, 2]
     assert "stamp_path" not in block.catalog
+
+
+def test_open_pairs_knows_a_table_and_a_cube_by_their_endings(folder):
+    assert isinstance(open_pairs(write_table(folder, ["npz"])), TablePairs)
+    (folder / "cube.h5").write_bytes(b"text")
+    with pytest.raises(FormatError, match=r"cube\.h5"):
+        open_pairs(folder / "cube.h5")
+
+
+def test_an_image_in_place_of_a_table_is_said_to_be_one(folder):
+    with pytest.raises(FormatError, match=r"stamp0\.fits: got .*expected a table"):
+        open_pairs(folder / "images" / "stamp0.fits")
+
+
+def test_the_pixel_scale_is_what_the_images_say(folder):
+    assert TablePairs(write_table(folder, ["fits", "npz"])).pixel_scale == 0.25
+    assert TablePairs(write_table(folder, ["fits", "npz"]), pixel_scale=0.3).pixel_scale == 0.3
+    assert TablePairs(write_table(folder, ["npz", "fits"])).pixel_scale == DEFAULT_PIXEL_SCALE
 
 
 def test_bands_may_be_fewer_and_in_another_order(folder):

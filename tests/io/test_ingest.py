@@ -195,7 +195,8 @@ def test_the_first_pair_that_can_be_read_sets_the_shape():
         (1, reader(image_of(1), image_of(1, shape=(3, 2, 2)))),
         (2, reader(image_of(1, shape=(2, 6, 7), bands=("g", "i")), image_of(1, shape=(2, 6, 7), bands=("g", "i")))),
     ]
-    assert find_reference(candidates, label="x") == (("g", "i"), (6, 7))
+    image = find_reference(candidates, label="x")
+    assert (image.bands, image.shape) == (("g", "i"), (6, 7))
     with pytest.raises(FormatError, match="no readable pair in the first 2 rows; row 0: stamp: got no finite pixel"):
         find_reference(candidates[:2], label="x")
     with pytest.raises(FormatError, match="no rows"):
