@@ -31,6 +31,7 @@ from gen5astro.training.views import VIEWS, check_view
 __all__ = ["TrainingRun", "train"]
 
 SCHEMA = "gen5astro-training/1"
+_PROGRESS = ("epoch", "batch", "step", "loss_sum", "n_seen", "n_images", "seconds")
 
 
 def train(
@@ -125,8 +126,9 @@ class TrainingRun:
         self.n_pairs = self.config.epochs * len(self.rows["train"])
         config_of_model = replace(self.config, pretrained=False) if resume else self.config
         self.model = build_model(config_of_model, self.reader.channels, shape=self.cube.shape)
-        self.epoch, self.batch, self.step, self.loss_sum, self.n_seen = 0, 0, 0, 0.0, 0
-        self.history, self.seconds = [], 0.0
+        self.epoch, self.step = 0, 0
+        self.history = []
+        self._begin_epoch()
         self._optimizer_state = None
         if checkpoint:
             self._restore(checkpoint)
@@ -136,6 +138,9 @@ class TrainingRun:
                 self.folder.config,
                 toml_text(replace(config, train=self.config, normalize=spec), ("train", "normalize")),
             )
+
+    def _begin_epoch(self):
+        self.batch, self.loss_sum, self.n_seen, self.n_images, self.seconds = 0, 0.0, 0, 0, 0.0
 
     def _checkpoint_to_resume(self, config):
         self.folder.require_last()
@@ -235,6 +240,7 @@ class TrainingRun:
         self.step += 1
         self.loss_sum += loss * plan.n_pairs
         self.n_seen += plan.n_pairs
+        self.n_images += len(plan)
 
     def _finish_epoch(self):
         """Validate, write metrics and checkpoints, and return a line about the epoch."""
@@ -245,11 +251,12 @@ class TrainingRun:
             **self._validate(),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(self.seconds, 3),
-            "pairs_per_second": round(self.n_seen / self.seconds, 1) if self.seconds else None,
+            "images_per_s": round(self.n_images / self.seconds, 1) if self.seconds else None,
         }
         best = not self.history or _merit(record) >= max(map(_merit, self.history))
         self.history.append(record)
-        self.epoch, self.batch, self.loss_sum, self.n_seen, self.seconds = self.epoch + 1, 0, 0.0, 0, 0.0
+        self.epoch += 1
+        self._begin_epoch()
         self._save(best=best)
         self.folder.write_history(self.history)
         loss, area = record["val_loss"], record["val_auc"]
@@ -284,7 +291,7 @@ class TrainingRun:
         }
         if best:
             save_checkpoint(content, self.folder.best)
-        progress = {name: getattr(self, name) for name in ("epoch", "batch", "step", "loss_sum", "n_seen", "seconds")}
+        progress = {name: getattr(self, name) for name in _PROGRESS}
         save_checkpoint({**content, "progress": progress, "optimizer": self.optimizer.state_dict()}, self.folder.last)
 
     def summary(self):
@@ -307,6 +314,7 @@ class TrainingRun:
             "best": best,
             "warnings": self.warnings,
             "override_gate": self.override_gate,
+            "seeds": {"train": self.config.seed, "split": self.cube.config.build.split_seed},
             "provenance": {
                 "code_version": __version__,
                 "torch": torch.__version__,

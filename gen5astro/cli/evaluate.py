@@ -1,0 +1,37 @@
+"""``gen5astro evaluate``."""
+
+import click
+
+from gen5astro.cli._common import FILE, FOLDER, claim_folder, common_options, progress, show
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=str))
+@click.argument("cube", type=FILE)
+@click.option("--out", required=True, type=FOLDER, help="Folder to write.")
+@common_options("evaluate")
+def command(run, cube, out, config, threads, quiet, as_json, force):
+    """Judge a trained finder on hosts it never saw.
+
+    RUN is a folder that train made, or a checkpoint. Its scores on the test split of CUBE are judged with intervals
+    over hosts; a rate that rests on too few hosts is refused. Real lens candidates are scored beside them.
+
+    \b
+    Example:
+      gen5astro evaluate run cube.h5 --out evaluation
+    """
+    from gen5astro.evaluation import evaluate
+    from gen5astro.report.html import write_evaluation_page
+    from gen5astro.report.json import write_json
+    from gen5astro.report.terminal import print_evaluation
+    from gen5astro.sample import load_candidates
+
+    claim_folder(out, force=force)
+    with progress("scoring test pairs", quiet=quiet) as advance:
+        choices = {"scores": out / "scores.parquet", "threads": threads, "advance": advance}
+        record = evaluate(run, cube, config=config, **choices)
+    write_json(record, out / "evaluation.json")
+    write_evaluation_page(
+        record, out / "evaluation.html", images={each.name: each.pixels for each in load_candidates()}
+    )
+    show(record, print_evaluation, as_json=as_json, quiet=quiet)

@@ -1,0 +1,59 @@
+"""The verb evaluate: a record, a page and a table of scores; what does not fit is refused."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from gen5astro.cli import main
+from gen5astro.config import Config, TrainConfig
+from gen5astro.training import train
+from tests.training.cubes import make_cube
+
+
+def _run(*arguments):
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    cube = make_cube(folder / "cube.h5")
+    config = Config(train=TrainConfig(width=8, epochs=1, batch_size=32, accelerator="cpu"))
+    train(cube, folder / "run", config=config, threads=1)
+    return folder / "run", cube
+
+
+def test_an_evaluation_leaves_its_record_page_and_scores(trained, tmp_path):
+    outcome = _run(*trained, "--out", tmp_path / "evaluation", "--set", "bootstraps=50", "--json")
+    assert outcome.exit_code == 0, outcome.output
+    record = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert json.loads(outcome.stdout) == record
+    assert record["schema"] == "gen5astro-evaluation/1"
+    assert "scored" in outcome.stderr or "scoring" in outcome.stderr
+    assert {each.name for each in (tmp_path / "evaluation").iterdir()} == {
+        "evaluation.json", "evaluation.html", "scores.parquet",
+    }  # fmt: skip
+    page = (tmp_path / "evaluation" / "evaluation.html").read_text()
+    assert all(each["name"] in page for each in record["candidates"])
+
+
+def test_a_folder_with_files_is_not_overwritten(trained, tmp_path):
+    (tmp_path / "mine.txt").write_text("")
+    outcome = _run(*trained, "--out", tmp_path)
+    assert outcome.exit_code == 2
+    assert "--force" in outcome.stderr
+
+
+def test_a_cube_of_another_shape_ends_with_2_and_one_line(trained, tmp_path):
+    other = make_cube(tmp_path / "other.h5", size=36)
+    outcome = _run(trained[0], other, "--out", tmp_path / "evaluation")
+    assert outcome.exit_code == 2
+    assert "shape: got [36, 36]; expected [32, 32]" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_a_run_that_is_not_there_ends_with_2(trained, tmp_path):
+    outcome = _run(tmp_path / "absent", trained[1], "--out", tmp_path / "evaluation")
+    assert outcome.exit_code == 2
+    assert "absent" in outcome.stderr

@@ -1,0 +1,48 @@
+"""What the views show, and what a cube's audit allows."""
+
+import pytest
+
+from gen5astro.errors import BlockedError
+from gen5astro.training.views import VIEWS, check_view
+from tests.training.cubes import make_audit
+
+
+def test_a_single_view_has_the_bands_and_a_paired_one_twice_as_many():
+    assert VIEWS["single"].channels("grz") == 3
+    assert VIEWS["paired"].channels("grz") == 6
+
+
+def test_only_a_view_without_ctrl_is_deployable():
+    assert [name for name, view in VIEWS.items() if view.deployable] == ["single"]
+
+
+def test_a_passing_audit_leaves_nothing_to_say():
+    for view in VIEWS.values():
+        assert check_view(view, make_audit(), label="cube") == []
+
+
+@pytest.mark.parametrize("status", ["FAIL", "INSUFFICIENT", "ERROR", "SKIP"])
+def test_the_paired_view_is_refused_unless_its_gate_passes(status):
+    audit = make_audit("FAIL", status, note="the core tells them apart")
+    with pytest.raises(BlockedError, match=f"{status}.*the core tells them apart.*view=single") as caught:
+        check_view(VIEWS["paired"], audit, label="cube")
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("audit", [None, {"status": "PASS", "gates": {}}])
+def test_unknown_is_never_a_pass(audit):
+    with pytest.raises(BlockedError, match="no verdict"):
+        check_view(VIEWS["paired"], audit, label="cube")
+
+
+def test_an_override_is_on_record():
+    audit = make_audit("FAIL", "FAIL", note="leaks")
+    warnings = check_view(VIEWS["paired"], audit, label="cube", override_gate="to compare")
+    assert "in spite of six_channel_viability FAIL (leaks): to compare" in warnings[-1]
+
+
+def test_the_single_view_warns_of_an_audit_that_did_not_pass_or_is_absent():
+    (warning,) = check_view(VIEWS["single"], make_audit("FAIL", "FAIL"), label="cube.h5")
+    assert "FAIL (core_leakage)" in warning
+    (warning,) = check_view(VIEWS["single"], None, label="cube.h5")
+    assert "no audit" in warning
