@@ -266,19 +266,18 @@ def _sum_discs(planes, centers, radii, flux):
             weights = area[: shape[0] * shape[1]].reshape(shape)
             _disc_weights(x - left, y - top, radius, lines, weights)
             for band in range(n_bands):
-                flux[i, band, k] = _weighted_sum(
-                    planes[i, band, top:bottom, left:right], weights, columns[: right - left]
-                )
+                flux[i, band, k] = _weighted_sum(planes[i, band, top:bottom], left, weights, columns[: right - left])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _weighted_sum(pixels, weights, columns):
+def _weighted_sum(rows, left, weights, columns):
     """Sum column by column, in vector lanes, then over the columns."""
     columns[:] = 0.0
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            light = weights[i, j] * pixels[i, j]
-            columns[j] += light if weights[i, j] > 0.0 else 0.0
+    for i in range(len(rows)):
+        pixels, weight = rows[i][left : left + len(columns)], weights[i]
+        for j in range(len(columns)):
+            light = weight[j] * pixels[j]
+            columns[j] += light if weight[j] > 0.0 else 0.0
     total = 0.0
     for column in columns:
         total += column

@@ -264,9 +264,9 @@ def _ring_share(ring, core, beta):
         nodes = 4 + math.ceil(16.0 / strip)
     else:
         nodes = 12 + math.ceil(5 * math.sqrt(core * ring))
-    total = 0.0
+    total, cosine, previous = 0.0, 1.0, math.cos(math.pi / nodes)
+    twice = 2 * previous
     for k in range(nodes + 1):
-        cosine = math.cos(math.pi * k / nodes)
         square = nearest + 2 * core * ring * (1 - cosine)
         if square < 1e-12:
             inside = beta - 1 if beta > 1 else 0.5
@@ -275,4 +275,5 @@ def _ring_share(ring, core, beta):
         else:
             inside = -math.expm1(-0.5 * square) / square
         total += (0.5 if k in (0, nodes) else 1.0) * inside * core * (core - ring * cosine)
+        cosine, previous = twice * cosine - previous, cosine
     return min(max(total / nodes, 0.0), 1.0)
