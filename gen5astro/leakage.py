@@ -113,17 +113,14 @@ def measure_leakage(table, features, *, view, masks, config, rng):
     n, n_groups = len(table), int(groups.max()) + 1 if len(table) else 0
     if n_groups < config.folds:
         return [_unmeasured(view, name, mask, groups) for name, mask in masks.items()]
-    ctrl = features(table, "ctrl")
-    sides = {kind: _views(features(table, image), ctrl, view) for kind, image in _KINDS.items()}
-    fold = _assign_folds(groups, config.folds, rng)
-    labels = np.repeat([1, 0], n)
-    scores = np.stack([_cross_validate(sides[kind], labels, np.tile(fold, 2)) for kind in _KINDS], axis=1)
+    fold = np.tile(_assign_folds(groups, config.folds, rng), 2)
     draws = draw_groups(n_groups, config.bootstraps, rng)
-    null = _permuted(sides["measured"], np.tile(fold, 2), n, masks, config.permutations, rng)
+    labels, scores = np.repeat([1, 0], n), np.empty((2 * n, 2))
+    for column, image in enumerate(("physical", "stamp")):
+        rows = _views(features(table, image), features(table, "ctrl"), view)
+        scores[:, column] = _cross_validate(rows, labels, fold)
+    null = _permuted(rows, fold, n, masks, config.permutations, rng)
     return [_judge(view, name, mask, groups, scores, labels, draws, null[name]) for name, mask in masks.items()]
-
-
-_KINDS = {"measured": "stamp", "explained": "physical"}
 
 
 def _views(image, ctrl, view):
@@ -157,10 +154,13 @@ def _cross_validate(rows, labels, fold):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for held_out in range(fold.max() + 1):
             train, test = fold != held_out, fold == held_out
-            mean, scatter = rows[train].mean(axis=0), rows[train].std(axis=0)
+            seen = rows[train]
+            mean, scatter = seen.mean(axis=0), seen.std(axis=0)
             scatter[scatter == 0] = 1.0
+            seen -= mean
+            seen /= scatter
             model = LogisticRegression(solver="newton-cholesky", max_iter=100)
-            model.fit((rows[train] - mean) / scatter, labels[train])
+            model.fit(seen, labels[train])
             scores[test] = model.decision_function((rows[test] - mean) / scatter)
     return scores
 
@@ -181,9 +181,9 @@ def _permuted(rows, fold, n, masks, permutations, rng):
 def _judge(view, stratum, mask, groups, scores, labels, draws, null):
     both = np.tile(mask, 2)
     inside = scores[both], labels[both]
-    measured, explained = (auc(inside[0][:, column], inside[1]) for column in range(2))
+    explained, measured = (auc(inside[0][:, column], inside[1]) for column in range(2))
     areas = bootstrap_auc(*inside, np.tile(groups[mask], 2), draws)
-    samples = {"measured": areas[:, 0], "explained": areas[:, 1], "unexplained": areas[:, 0] - areas[:, 1]}
+    samples = {"measured": areas[:, 1], "explained": areas[:, 0], "unexplained": areas[:, 1] - areas[:, 0]}
     points = {"measured": measured, "explained": explained, "unexplained": measured - explained}
     return Leakage(
         view=view,

@@ -215,7 +215,12 @@ def measure_block(block, config):
         columns |= _image_columns(image, values, center, scale, annulus, corners, config)
     columns |= _arc_columns(residual, physical - block.ctrl, center, radius, ctrl_sky[..., 1], noise, scale, config)
     columns |= _budget_columns(columns, radius, scale, config)
-    return columns
+    return {name: _compact(values) for name, values in columns.items()}
+
+
+def _compact(values):
+    """Numbers of each band in single precision: seven digits are beyond any noise, and the table is half the size."""
+    return values.astype(np.float32) if values.ndim > 1 else values
 
 
 def _psf_fwhm(catalog, band, n, config):

@@ -12,7 +12,7 @@ from gen5astro.measure import COLUMNS, MeasureTable
 
 __all__ = ["read_table", "write_table"]
 
-_ROWS_AT_A_TIME = 4096
+_ROWS_AT_A_TIME = 1024
 
 
 def write_table(table, path):
