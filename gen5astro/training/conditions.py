@@ -45,8 +45,8 @@ def make_fabric(config):
 def repeatable(threads):
     """Compute the same on every run, and leave torch as it was found.
 
-    On the CPU all algorithms are deterministic for a given number of threads; where an accelerator has none, torch says
-    so and goes on.
+    On a machine without CUDA all algorithms are deterministic for a given number of threads, and torch refuses any that
+    is not; with CUDA some that a network needs are not.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def repeatable(threads):
     old_threads = torch.get_num_threads()
     old_mode = torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.use_deterministic_algorithms(not torch.cuda.is_available())
     try:
         with torch.random.fork_rng(devices=[]):
             yield

@@ -185,6 +185,10 @@ class TrainingRun:
             say(f"warning: {warning}")
         with repeatable(self.threads), catch_signals() as stopped:
             self._set_up()
+            if self.history:
+                self.folder.write_history(self.history)
+            elif not self.step:
+                self._save(best=False)
             advance(self.epoch * len(self.rows["train"]) + self.n_seen)
             for epoch in range(self.epoch, self.config.epochs):
                 begin = time.monotonic()

@@ -105,6 +105,28 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_ends(cube, whole, tmp_pat
     assert all(torch.equal(model[name], expected[name]) for name in expected)
 
 
+class _PowerCut:
+    """Ends the run without warning after some pairs."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def __call__(self, n):
+        self.left -= n
+        if self.left < 0:
+            raise RuntimeError("power cut")
+
+
+def test_a_run_that_dies_goes_on_from_its_last_checkpoint(cube, whole, tmp_path):
+    for resume, after in ((False, 20), (True, 70)):
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(cube, tmp_path / "run", config=_config(), resume=resume, threads=1, advance=_PowerCut(after))
+        (tmp_path / "run" / "metrics.jsonl").unlink(missing_ok=True)
+    resumed = train(cube, tmp_path / "run", config=_config(), resume=True, threads=1)
+    assert _losses(resumed) == _losses(whole[1])
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
 def test_a_finished_run_has_nothing_left_to_do(cube, whole):
     before = (whole[0] / "last.ckpt").read_bytes()
     resumed = train(cube, whole[0], config=Config(), resume=True, threads=1)
