@@ -83,6 +83,16 @@ def test_kernels_keep_their_nan_checks_and_their_single_thread(path):
                 assert not (isinstance(keyword.value, ast.Constant) and keyword.value.value is True), keyword.arg
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_and_functions_are_short_enough_to_be_read(path):
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node, clean=False) or ""
+            assert node.end_lineno - node.lineno - docstring.count("\n") <= 60, node.name
+
+
 def test_modules_are_named_for_what_they_are_about():
     named = {path.stem.strip("_") for path in SOURCES}
     assert not named & {"data", "helper", "helpers", "manager", "misc", "tools", "util", "utils"}
