@@ -1,0 +1,153 @@
+"""The verb audit-injection: a verdict as an exit code, files to read, one line for what is wrong."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from gen5astro.cli import main
+from gen5astro.io.parquet import PairWriter
+from gen5astro.table import read_table
+from tests.factories import make_pairs
+
+QUICK = ("--set", "bootstraps=100", "--set", "permutations=2", "--quiet")
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["audit-injection", *map(str, arguments)])
+
+
+def write(path, *, fault=None, n=240):
+    block = make_pairs(n, np.random.default_rng(8), size=64, fault=fault)
+    with PairWriter(path, block.bands, block.pixel_scale) as writer:
+        writer.write(block)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("pairs") / "clean.parquet")
+
+
+def damage(pairs, path, rows, payload):
+    """Copy the table of pairs with other bytes for the stamps of some rows."""
+    table = pq.read_table(pairs)
+    stamps = table["stamp_npz"].to_pylist()
+    for row in rows:
+        stamps[row] = payload(stamps[row])
+    at = table.column_names.index("stamp_npz")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(stamps, pa.binary())), path)
+    return path
+
+
+def test_a_clean_injection_exits_0_and_leaves_record_page_and_table(clean, tmp_path):
+    loose = ("--set", "min_effective_hosts=15")
+    result = run(clean, "--out", tmp_path / "audit", *QUICK, *loose)
+    assert result.exit_code == 0, result.output
+    assert {each.name for each in (tmp_path / "audit").iterdir()} == {
+        "audit.json",
+        "audit.html",
+        "measure.parquet",
+        "rejects.parquet",
+    }
+    record = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert record["status"] == "PASS"
+    assert len(read_table(tmp_path / "audit" / "measure.parquet")) == 240
+    assert "<img" in (tmp_path / "audit" / "audit.html").read_text()
+
+
+def test_a_pedestal_exits_3_and_the_table_says_where(tmp_path):
+    pairs = write(tmp_path / "pedestal.parquet", fault="pedestal:1")
+    result = run(pairs, "--out", tmp_path / "audit", *QUICK[:-1])
+    assert result.exit_code == 3
+    assert "core_leakage" in result.stdout
+    assert "FAIL" in result.stdout
+    assert "audit.html" in result.stderr
+
+
+def test_json_on_standard_output_is_the_record(clean, tmp_path):
+    result = run(clean, "--out", tmp_path / "audit", *QUICK, "--json", "--set", "min_effective_hosts=15")
+    assert json.loads(result.stdout) == json.loads((tmp_path / "audit" / "audit.json").read_text())
+
+
+def test_limits_come_from_a_config_file(clean, tmp_path):
+    config = tmp_path / "strict.toml"
+    config.write_text(
+        "[audit]\nbootstraps = 50\npermutations = 2\n[audit.limits.arc_localization]\narc_share = [1.1, inf]\n"
+    )
+    result = run(clean, "--out", tmp_path / "audit", "--config", config, "--quiet")
+    assert result.exit_code == 3
+    record = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert record["gates"]["arc_localization"]["status"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (lambda stamp: stamp[: len(stamp) // 2], "zip"),
+        (lambda stamp: b"not a zip at all", "zip"),
+        (lambda stamp: None, "stamp"),
+    ],
+)
+def test_a_bad_row_is_counted_and_named_and_stops_nothing(clean, tmp_path, payload, reason):
+    pairs = damage(clean, tmp_path / "bad.parquet", [17], payload)
+    result = run(pairs, "--out", tmp_path / "audit", *QUICK, "--set", "min_effective_hosts=15")
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert record["counts"] == {"read": 240, "measured": 239, "rejected": 1, "hosts": 30}
+    (reject,) = pq.read_table(tmp_path / "audit" / "rejects.parquet").to_pylist()
+    assert reject["row"] == 17
+    assert reason in reject["reason"].lower()
+
+
+def test_too_many_bad_rows_stop_the_run_in_one_line_and_are_kept(clean, tmp_path):
+    pairs = damage(clean, tmp_path / "bad.parquet", range(20), lambda stamp: b"junk")
+    result = run(pairs, "--out", tmp_path / "audit", *QUICK)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "20 of 240 rows rejected" in line
+    assert "max_reject_fraction" in line
+    assert pq.read_table(tmp_path / "audit" / "rejects.parquet").num_rows == 20
+    assert not (tmp_path / "audit" / "audit.json").exists()
+
+
+def test_a_missing_file_is_one_line_and_leaves_no_folder(tmp_path):
+    result = run(tmp_path / "none.parquet", "--out", tmp_path / "audit")
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "none.parquet" in line
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_missing_column_is_named_with_the_closest_that_is_there(clean, tmp_path):
+    table = pq.read_table(clean)
+    names = ["stamp_npzs" if name == "stamp_npz" else name for name in table.column_names]
+    pq.write_table(table.rename_columns(names), tmp_path / "renamed.parquet")
+    result = run(tmp_path / "renamed.parquet", "--out", tmp_path / "audit")
+    assert result.exit_code == 2
+    assert "stamp_npzs" in result.stderr
+    told = run(
+        tmp_path / "renamed.parquet",
+        "--out",
+        tmp_path / "audit",
+        "--column",
+        "stamp_npz=stamp_npzs",
+        *QUICK,
+        "--set",
+        "min_effective_hosts=15",
+    )
+    assert told.exit_code == 0, told.output
+
+
+def test_what_is_there_is_not_overwritten_unless_forced(clean, tmp_path):
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.json").write_text("precious")
+    refused = run(clean, "--out", tmp_path / "audit", *QUICK)
+    assert refused.exit_code == 2
+    assert "--force" in refused.stderr
+    assert (tmp_path / "audit" / "audit.json").read_text() == "precious"
+    forced = run(clean, "--out", tmp_path / "audit", *QUICK, "--force", "--set", "min_effective_hosts=15")
+    assert forced.exit_code == 0
