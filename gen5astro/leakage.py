@@ -2,7 +2,7 @@
 
 A classifier's area under the ROC curve (AUC) on stamp and ctrl says that something tells them apart, not what. The same
 classifier is therefore trained twice: on the stamps as they are (*measured*), and on stamps rebuilt as ctrl + (residual
-- fitted artefacts) (*explained*: what a faultless injection of the same arc gives). *Unexplained* is the difference.
+- fitted artifacts) (*explained*: what a faultless injection of the same arc gives). *Unexplained* is the difference.
 Folds and bootstrap draws are the same for both, and keep all pairs of one host together.
 """
 
@@ -143,7 +143,7 @@ def _assign_folds(groups, folds, rng):
 
 
 def _cross_validate(rows, labels, fold):
-    """Out-of-fold decision values of a standardised logistic regression."""
+    """Out-of-fold decision values of a standardized logistic regression."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits

@@ -55,8 +55,8 @@ def _columns():
         "arc_snr": Column("", "declared signal-to-noise of the arc", "pair"),
         "stamp_digest": Column("", "XXH64 of the stamp's pixels", "pair"),
         "ctrl_digest": Column("", "XXH64 of the ctrl's pixels", "pair"),
-        "center_x": Column("pix", "host centre, from the ctrl", "pair"),
-        "center_y": Column("pix", "host centre, from the ctrl", "pair"),
+        "center_x": Column("pix", "host center, from the ctrl", "pair"),
+        "center_y": Column("pix", "host center, from the ctrl", "pair"),
         "arc_radius_arcsec": Column(
             "arcsec", "theta_e_arcsec, or the radius of the residual's peak where undeclared", "pair"
         ),
@@ -65,7 +65,7 @@ def _columns():
     for image in ("stamp", "ctrl"):
         columns[f"{image}_finite_fraction"] = Column("", f"finite pixels of the {image}, as a fraction")
         columns[f"{image}_zero_fraction"] = Column("", f"pixels of the {image} that are exactly zero, as a fraction")
-    notes = {"physical": "ctrl + (residual - fitted artefacts), what a faultless injection of this arc gives"}
+    notes = {"physical": "ctrl + (residual - fitted artifacts), what a faultless injection of this arc gives"}
     for image in IMAGES:
         what = notes.get(image, f"the {image}")
         for at in (1, 2, 3):
@@ -84,7 +84,7 @@ def _columns():
         "residual_noise": Column(level, "robust scatter of the residual about the fit"),
         "outer_correlation": Column("", "Pearson correlation of stamp and ctrl outside the arc"),
         "residual_flux": Column(flux, "sum of the residual over the image"),
-        "arc_flux": Column(flux, "flux of the arc: residual less artefacts, within the arc's region"),
+        "arc_flux": Column(flux, "flux of the arc: residual less artifacts, within the arc's region"),
         "arc_snr_measured": Column("", "sqrt(sum (arc / sky sigma)^2) within the arc's region, less the noise's share"),
         "arc_peak_snr": Column("", "brightest pixel of the arc over the ctrl's sky sigma"),
         "arc_share": Column("", "share of the residual's absolute flux within the arc's region"),
@@ -162,7 +162,7 @@ def measure_block(block, config):
     Parameters
     ----------
     block : PairBlock
-        Pixels and catalogue.
+        Pixels and catalog.
     config : MeasureConfig
         Radii and regions.
 
@@ -224,7 +224,7 @@ def _compact(values):
 
 
 def _psf_fwhm(catalog, band, n, config):
-    """FWHM [arcsec] of one band; the configured value where the catalogue has none."""
+    """FWHM [arcsec] of one band; the configured value where the catalog has none."""
     declared = catalog.get(f"psfsize_{band}", np.full(n, np.nan))
     return np.where(np.isfinite(declared) & (declared > 0), declared, config.psf_fwhm_arcsec)
 
@@ -257,7 +257,7 @@ def _image_columns(image, values, center, scale, annulus, corners, config):
 
 
 def _core_peak(values, center, radius):
-    """Brightest pixel within `radius` [pix] of each image's centre."""
+    """Brightest pixel within `radius` [pix] of each image's center."""
     height, width = values.shape[2:]
     reach = int(np.ceil(radius)) + 1
     offset = np.arange(-reach, reach + 1)

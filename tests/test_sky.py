@@ -52,13 +52,13 @@ def test_groups_are_those_of_astropys_pairs_everywhere_on_the_sky(ra, dec):
     np.testing.assert_array_equal(groups, group_by_definition(ra, dec, host_id))
 
 
-def test_neighbours_across_the_wrap_and_the_pole_share_a_group():
+def test_neighbors_across_the_wrap_and_the_pole_share_a_group():
     ra, dec = np.array([359.9995, 0.0005, 10.0, 190.0]), np.array([0.0, 0.0, 89.9995, 89.9995])
     groups = group_objects(ra, dec, np.full(4, ""), min_separation_arcsec=LIMIT)
     np.testing.assert_array_equal(groups, [0, 0, 1, 1])
 
 
-def test_a_chain_of_neighbours_and_hosts_is_one_group():
+def test_a_chain_of_neighbors_and_hosts_is_one_group():
     ra = np.array([10.0, 10.002, 10.004, 50.0, 50.002, 80.0])
     host_id = np.array(["", "", "a", "a", "", "b"])
     groups = group_objects(ra, np.zeros(6), host_id, min_separation_arcsec=LIMIT)

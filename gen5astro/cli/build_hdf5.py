@@ -4,7 +4,7 @@ import dataclasses
 
 import click
 
-from gen5astro.cli._common import FILE, claim_file, common_options, progress, show
+from gen5astro.cli._common import FILE, claim_file, column_option, common_options, progress, show
 
 
 @click.command()
@@ -12,7 +12,7 @@ from gen5astro.cli._common import FILE, claim_file, common_options, progress, sh
 @click.option("--out", required=True, type=FILE, help="Cube to write.")
 @click.option("--audit", type=FILE, help="audit.json of the same pairs, to embed.")
 @click.option("--split", type=click.Choice(["sky", "given"]), help="By sky and host, or the column region_split.")
-@click.option("--column", "columns", multiple=True, metavar="NAME=COLUMN", help="Where a column has another name.")
+@column_option
 @common_options("build")
 def command(pairs, out, audit, split, columns, config, threads, quiet, as_json, force):
     """Build the training cube of audited pairs.
@@ -32,7 +32,7 @@ def command(pairs, out, audit, split, columns, config, threads, quiet, as_json, 
     if split is not None:
         config = dataclasses.replace(config, build=dataclasses.replace(config.build, split=split))
     claim_file(out, force=force)
-    source = open_pairs(pairs, columns=dict(column.split("=", 1) for column in columns))
+    source = open_pairs(pairs, columns=columns)
     with progress("building the cube", source.n_rows, quiet=quiet) as advance:
         summary = build_cube(source, out, config=config, audit=audit, threads=threads, force=force, advance=advance)
     show(summary, print_cube, as_json=as_json, quiet=quiet)

@@ -2,8 +2,8 @@
 
 Seeing and the counter-image carry arc light into the core, so even a faultless injection gives a core-only AUC well
 above 0.5, and above the classic threshold of 0.70 for small Einstein radii. What decides is the **unexplained AUC**:
-measured, less what the same classifier reaches on stamps rebuilt without the fitted artefacts. The classifier is a
-standardised logistic regression on fluxes, concentrations and colours of the core, cross-validated with hosts kept
+measured, less what the same classifier reaches on stamps rebuilt without the fitted artifacts. The classifier is a
+standardized logistic regression on fluxes, concentrations and colors of the core, cross-validated with hosts kept
 together; intervals are a bootstrap over hosts, the null a permutation of stamp and ctrl within pairs. In the view
 ``paired`` it sees the ordered pair. **When it fails**, look first at whatever the injection does to the whole image:
 the sky level of the simulated frame, the zero point of host against arc, a host that is added twice.
@@ -25,7 +25,7 @@ _READS = tuple(
 
 
 def core_features(table, image):
-    """Concentrations, colours and brightness of the core.
+    """Concentrations, colors and brightness of the core.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def core_features(table, image):
     -------
     features : float64 array, (n, k)
         All are differences of asinh(flux / s), with s the median sky sigma of the band, so that faint and negative
-        fluxes stay finite: three concentrations a band, two colours an aperture pair of bands, one brightness a band.
+        fluxes stay finite: three concentrations a band, two colors an aperture pair of bands, one brightness a band.
     """
     sigma = np.median(table["ctrl_sky_sigma"], axis=0)
     flux = [np.arcsinh(table[f"{image}_flux_{at}"] / sigma) for at in (1, 2, 3)]

@@ -1,7 +1,7 @@
 """A pair is a pair only if the ctrl is this very stamp's host, in the same place, band order and flux scale.
 
 Outside the arc, stamp and ctrl must agree. The gate looks at their correlation there (a wrong host, a band swap), at
-the shift between them (registration), and at the ratio of their sky noise (a stamp rescaled or normalised before it was
+the shift between them (registration), and at the ratio of their sky noise (a stamp rescaled or normalized before it was
 saved). **When it fails**, look first at the join between the stamp and ctrl tables, then at the order of bands in the
 writer, then at any resampling or rescaling between the two.
 """

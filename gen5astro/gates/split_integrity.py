@@ -1,6 +1,6 @@
-"""A host in two splits lets a network recognise the galaxy, and the test set then measures memory.
+"""A host in two splits lets a network recognize the galaxy, and the test set then measures memory.
 
-The gate looks for groups (one host, or neighbours on the sky) with pairs in several splits, for positions in different
+The gate looks for groups (one host, or neighbors on the sky) with pairs in several splits, for positions in different
 splits closer than the minimum separation, and for identical pixels in different splits even where coordinates differ.
 Where the input declares no split there is nothing to judge, and the gate says so. **When it fails**, look first for a
 split that was drawn by row instead of by host; `gen5astro build-hdf5` assigns one by group.

@@ -29,7 +29,7 @@ def measure_arc(residual, *, center, outer_radius, profile_step, profile_bins):
     residual : float32 array, (n, band, y, x)
         Stamp minus ctrl [nanomaggy].
     center : float64 array, (n, 2)
-        Host centre (x, y) [pix].
+        Host center (x, y) [pix].
     outer_radius : float64 array, (n,)
         Radius of the disc that the lens can put light into [pix].
     profile_step : float

@@ -32,14 +32,14 @@ _MIN_PIXELS = 50
 
 
 def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
-    """Fit the artefact terms of each residual outside the arc, and rebuild the stamp without them.
+    """Fit the artifact terms of each residual outside the arc, and rebuild the stamp without them.
 
     Parameters
     ----------
     stamp, ctrl : float32 array, (n, band, y, x)
         Fluxes [nanomaggy].
     center : float64 array, (n, 2)
-        Host centre (x, y) [pix].
+        Host center (x, y) [pix].
     arc_outer_radius : float64 array, (n,)
         Radius that holds the arc; the fit uses pixels beyond it [pix].
     sky_sigma : float64 array, (n, band)
@@ -57,8 +57,8 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
     correlation : float64 array, (n, band)
         Pearson correlation of stamp and ctrl over the fitted pixels.
     physical : float32 array, (n, band, y, x)
-        ctrl + (residual - artefacts): the stamp that a faultless injection of the same arc would have given. Each term
-        is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artefact.
+        ctrl + (residual - artifacts): the stamp that a faultless injection of the same arc would have given. Each term
+        is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artifact.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _wings(image, host, x0, y0, radius, kernels, wings):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _fill_design(image, host, x0, y0, radius, wings, design, target):
-    """Fill a row a term, over the pixels beyond `radius` with four neighbours; return how many they are."""
+    """Fill a row a term, over the pixels beyond `radius` with four neighbors; return how many they are."""
     height, width = image.shape
     used = 0
     for y in range(1, height - 1):
@@ -246,7 +246,7 @@ def _fit(design, target, n, sky_sigma, value, error):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _rebuild(image, host, value, error, physical):
-    """Take the artefacts, each shrunk by its own significance, out of the stamp."""
+    """Take the artifacts, each shrunk by its own significance, out of the stamp."""
     height, width = image.shape
     term = np.empty(_N_TERMS)
     for a in range(_N_TERMS):
@@ -261,6 +261,6 @@ def _rebuild(image, host, value, error, physical):
             left, right = np.float64(host[y, before]), np.float64(host[y, after])
             down, up = np.float64(host[below, x]), np.float64(host[above, x])
             u = 2.0 * x / (width - 1) - 1.0
-            artefact = term[0] + term[1] * here + term[2] * 0.5 * (left + right + down + up - 4.0 * here)
-            artefact += term[3] * 0.5 * (left - right) + term[4] * 0.5 * (down - up) + term[5] * u + term[6] * v
-            physical[y, x] = np.float32(np.float64(image[y, x]) - artefact)
+            artifact = term[0] + term[1] * here + term[2] * 0.5 * (left + right + down + up - 4.0 * here)
+            artifact += term[3] * 0.5 * (left - right) + term[4] * 0.5 * (down - up) + term[5] * u + term[6] * v
+            physical[y, x] = np.float32(np.float64(image[y, x]) - artifact)

@@ -188,7 +188,7 @@ def next_steps(record):
     if thin:
         steps.append(f"{_and(thin)}: bring more hosts; more injections into the same hosts do not help.")
     if record.get("status") == Status.PASS:
-        steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit.json`")
+        steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json`")
     else:
         steps.append(f"Inject again, then audit again: `gen5astro audit-injection {label} --out audit`")
     if "six_channel_viability" in gates_with(record, Status.FAIL, Status.INSUFFICIENT, Status.ERROR, advisory=True):

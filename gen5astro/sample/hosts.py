@@ -5,6 +5,7 @@ table HDU ``HOSTS`` with ``host_id``, ``ra``, ``dec`` and ``velocity_dispersion_
 header gives ``BANDS`` and ``PIXSCALE``; pixels are nanomaggies.
 """
 
+import warnings
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,8 @@ from gen5astro.kernels.psf import psf_fwhm
 __all__ = ["Hosts", "measure_moments", "measure_sky_sigma", "read_hosts"]
 
 _REQUIRED = ("host_id", "ra", "dec", "velocity_dispersion_kms")
-_WINDOW_PIX = 2.5
+_MIN_PIXELS = 9
+_MIDDLE_PIX = 5.0
 _MIN_AXIS_RATIO = 0.5
 
 
@@ -156,8 +158,9 @@ def _from_hdus(hdus, label):
     psf = np.stack([np.asarray(hdus[f"PSF_{band}"].data, dtype=np.float64) for band in bands])
     psf /= psf.sum((1, 2), keepdims=True)
     scale = float(hdus[0].header["PIXSCALE"])
-    reference = image[:, bands.index("r") if "r" in bands else 0]
-    center, ellipticity = _measured(reference, catalog["host_id"], label)
+    sky_sigma = measure_sky_sigma(image)
+    seen = bands.index("r") if "r" in bands else 0
+    center, ellipticity = _measured(image[:, seen], sky_sigma[:, seen], catalog["host_id"], label)
     for array in (image, psf, center, ellipticity):
         array.flags.writeable = False
     return Hosts(
@@ -165,7 +168,7 @@ def _from_hdus(hdus, label):
         catalog=catalog,
         psf=psf,
         psf_fwhm_arcsec=np.array([psf_fwhm(plane) for plane in psf]) * scale,
-        sky_sigma=measure_sky_sigma(image),
+        sky_sigma=sky_sigma,
         center=center,
         ellipticity=ellipticity,
         bands=bands,
@@ -174,12 +177,12 @@ def _from_hdus(hdus, label):
     )
 
 
-def _measured(reference, host_id, label):
+def _measured(reference, sky_sigma, host_id, label):
     """Moments of the galaxies; refuses those that have none."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        finite = np.isfinite(reference).all((1, 2))
-        center, ellipticity = measure_moments(np.where(finite[:, None, None], reference, 0))
-    lost = host_id[~(finite & np.isfinite(center).all(1) & np.isfinite(ellipticity).all(1))]
+    finite = np.isfinite(reference).all((1, 2))
+    center, ellipticity = np.full((2, len(reference), 2), np.nan)
+    center[finite], ellipticity[finite] = measure_moments(reference[finite], sky_sigma[finite])
+    lost = host_id[~np.isfinite(center).all(1)]
     if len(lost):
         raise FormatError(
             f"hosts {label}",
@@ -217,51 +220,52 @@ def measure_sky_sigma(images):
     return 1.4826 * np.median(np.abs(sky - np.median(sky, axis=-1, keepdims=True)), axis=-1)
 
 
-def measure_moments(images):
+def measure_moments(images, sky_sigma):
     """Centroid and ellipticity of the galaxy in the middle of each cutout.
 
-    Moments of the light under a round Gaussian window that follows the centroid, freed of the window as for a Gaussian
-    galaxy [1]_. The PSF is not taken out, so a galaxy looks rounder than it is; axis ratios are kept above 0.5.
+    Photutils detects, deblends and measures: the windowed centroid, and the moments of the galaxy's own segment. The
+    PSF is not taken out, so a galaxy looks rounder than it is; axis ratios are kept above 0.5.
 
     Parameters
     ----------
-    images : float32 array, (n, y, x)
+    images : float array, (n, y, x)
         Fluxes [nanomaggy] in one band.
+    sky_sigma : float array, (n,)
+        Noise of the sky a pixel [nanomaggy].
 
     Returns
     -------
     center : float64 array, (n, 2)
-        Centroid (x, y) [pix].
+        Centroid (x, y) [pix]; NaN where no source lies within 5 pixels of the middle.
     ellipticity : float64 array, (n, 2)
         (e1, e2), (1 - q) / (1 + q) times (cos, sin) of twice the angle from x toward y.
-
-    References
-    ----------
-    .. [1] Bernstein & Jarvis 2002, AJ 123, 583.
     """
-    height, width = images.shape[-2:]
-    y, x = np.indices((height, width), dtype=np.float64)
-    center = np.empty((len(images), 2))
-    ellipticity = np.empty((len(images), 2))
-    for row, image in enumerate(images):
-        x0, y0 = (width - 1) / 2, (height - 1) / 2
-        for _ in range(20):
-            weight = np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * _WINDOW_PIX**2)) * image
-            # A windowed centroid is pulled half-way to the window's center, hence the factor 2.
-            step = np.array([((x - x0) * weight).sum(), ((y - y0) * weight).sum()]) * 2 / weight.sum()
-            x0, y0 = x0 + step[0], y0 + step[1]
-            if np.hypot(*step) < 1e-4:
-                break
-        center[row] = x0, y0
-        ellipticity[row] = _ellipticity(weight, x - x0, y - y0)
+    middle = (np.array(images.shape[:0:-1]) - 1) / 2
+    center, ellipticity = np.full((2, len(images), 2), np.nan)
+    for row, (image, sigma) in enumerate(zip(images, sky_sigma, strict=True)):
+        sources = _detect(np.asarray(image, dtype=np.float64), float(sigma))
+        if sources is None:
+            continue
+        place = np.stack([sources.x_centroid_win, sources.y_centroid_win], axis=-1).reshape(-1, 2)
+        nearest = np.hypot(*(place - middle).T).argmin()
+        if np.hypot(*(place[nearest] - middle)) > _MIDDLE_PIX:
+            continue
+        q = max(1 / float(np.atleast_1d(sources.elongation)[nearest]), _MIN_AXIS_RATIO)
+        angle = np.atleast_1d(sources.orientation.to_value("rad"))[nearest]
+        center[row] = place[nearest]
+        ellipticity[row] = (1 - q) / (1 + q) * np.array([np.cos(2 * angle), np.sin(2 * angle)])
     return center, ellipticity
 
 
-def _ellipticity(weight, dx, dy):
-    xx, xy, yy = ((weight * product).sum() / weight.sum() for product in (dx * dx, dx * dy, dy * dy))
-    free = np.linalg.inv(np.array([[xx, xy], [xy, yy]])) - np.eye(2) / _WINDOW_PIX**2
-    small, large = np.sqrt(1 / np.clip(np.linalg.eigvalsh(free)[::-1], 1e-3, None))
-    moments = np.linalg.inv(free)
-    angle = 0.5 * np.arctan2(2 * moments[0, 1], moments[0, 0] - moments[1, 1])
-    q = max(small / large, _MIN_AXIS_RATIO)
-    return (1 - q) / (1 + q) * np.array([np.cos(2 * angle), np.sin(2 * angle)])
+def _detect(image, sigma):
+    """Deblended sources above 2 sigma, or None."""
+    from photutils.segmentation import SourceCatalog, deblend_sources, detect_sources
+    from photutils.utils.exceptions import NoDetectionsWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        segments = detect_sources(image, 2 * sigma, n_pixels=_MIN_PIXELS)
+    if segments is None:
+        return None
+    segments = deblend_sources(image, segments, n_pixels=_MIN_PIXELS, contrast=0.005, progress_bar=False)
+    return SourceCatalog(image, segments)

@@ -28,7 +28,7 @@ def decompose(stamp, ctrl, theta_e):
 
 
 def planted(pairs, name, strength):
-    """Stamps with one artefact of the given strength, in the units of the terms."""
+    """Stamps with one artifact of the given strength, in the units of the terms."""
     ctrl = pairs.ctrl.astype(np.float64)
     v, u = np.mgrid[-1:1:64j, -1:1:64j]
     added = {
@@ -105,7 +105,7 @@ def test_the_fit_is_the_fit_that_numpy_makes(pairs):
         ("gradient_y", -0.002, 0.0001),
     ],
 )
-def test_a_planted_artefact_is_read_off_and_no_other(pairs, name, strength, tolerance):
+def test_a_planted_artifact_is_read_off_and_no_other(pairs, name, strength, tolerance):
     stamp = planted(pairs, name, strength)
     _, (terms, *_) = decompose(stamp, pairs.ctrl, pairs.catalog["theta_e_arcsec"])
     _, (clean, *_) = decompose(pairs.stamp, pairs.ctrl, pairs.catalog["theta_e_arcsec"])
@@ -116,14 +116,14 @@ def test_a_planted_artefact_is_read_off_and_no_other(pairs, name, strength, tole
         assert abs(moved[at] - expected[at]) <= bounds[term], term
 
 
-def test_clean_pairs_have_no_artefacts(pairs):
+def test_clean_pairs_have_no_artifacts(pairs):
     sigma, (terms, *_) = decompose(pairs.stamp, pairs.ctrl, pairs.catalog["theta_e_arcsec"])
     mean = terms.mean(axis=0)
     assert np.all(np.abs(mean[:, 0]) < 0.01 * sigma.mean(axis=0))
     assert np.all(np.abs(mean[:, 1:5]) < 1e-3)
 
 
-def test_taking_the_artefacts_out_gives_the_clean_stamp_back(pairs):
+def test_taking_the_artifacts_out_gives_the_clean_stamp_back(pairs):
     faulty = dataclasses.replace(pairs, stamp=planted(pairs, "pedestal", 0.003))
     stamp = planted(faulty, "gain", 0.05)
     sigma, (*_, physical) = decompose(stamp, pairs.ctrl, pairs.catalog["theta_e_arcsec"])
@@ -135,7 +135,7 @@ def test_taking_the_artefacts_out_gives_the_clean_stamp_back(pairs):
     assert departure(stamp) > 1.0
 
 
-def test_a_sample_does_not_see_its_neighbours(pairs):
+def test_a_sample_does_not_see_its_neighbors(pairs):
     theta_e = pairs.catalog["theta_e_arcsec"]
     _, whole = decompose(pairs.stamp, pairs.ctrl, theta_e)
     _, part = decompose(pairs.stamp[5:9], pairs.ctrl[5:9], theta_e[5:9])

@@ -109,10 +109,26 @@ def test_moments_recover_an_elliptical_gaussian():
     angle, q, sigma = 0.4, 0.7, 3.0
     along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
     image = np.exp(-(along**2 + (across / q) ** 2) / (2 * sigma**2)).astype(np.float32)
-    center, ellipticity = measure_moments(image[None])
+    center, ellipticity = measure_moments(image[None], np.array([1e-3]))
     assert center[0] == pytest.approx([44.7, 45.4], abs=0.01)
     expected = (1 - q) / (1 + q) * np.array([np.cos(2 * angle), np.sin(2 * angle)])
     assert ellipticity[0] == pytest.approx(expected, abs=0.01)
+
+
+def test_moments_are_of_the_middle_galaxy_and_not_of_its_neighbor():
+    y, x = np.indices((91, 91))
+    middle = np.exp(-((x - 45.0) ** 2 + (y - 45.0) ** 2) / (2 * 3.0**2))
+    neighbor = 3 * np.exp(-((x - 58.0) ** 2 + (y - 49.0) ** 2) / (2 * 3.0**2))
+    center, ellipticity = measure_moments((middle + neighbor)[None], np.array([1e-2]))
+    assert center[0] == pytest.approx([45.0, 45.0], abs=0.3)
+    assert np.hypot(*ellipticity[0]) < 0.15
+
+
+def test_an_image_without_a_galaxy_in_the_middle_has_no_moments():
+    y, x = np.indices((91, 91))
+    aside = np.exp(-((x - 20.0) ** 2 + (y - 70.0) ** 2) / (2 * 3.0**2))
+    center, _ = measure_moments(np.stack([aside, np.zeros((91, 91))]), np.array([1e-2, 1e-2]))
+    assert np.isnan(center).all()
 
 
 def test_a_star_in_a_corner_hardly_moves_the_sky_noise():
