@@ -62,6 +62,7 @@ class AuditConfig:
     theta_e_edges: tuple[float, ...] = _key((1.0, 2.0), "edges of the theta_E strata [arcsec]")
     arc_snr_edges: tuple[float, ...] = _key((20.0, 50.0), "edges of the arc_snr strata")
     min_separation_arcsec: float = _key(10.0, "objects closer than this on the sky belong to one group [arcsec]")
+    known_lens_radius_arcsec: float = _key(5.0, "a ctrl no farther than this from a known lens is that lens [arcsec]")
     classic_auc: float = _key(0.70, "threshold of the classic core-only test, shown for comparison")
     max_reject_fraction: float = _key(0.01, "share of bad rows above which a run fails")
     limits: dict[str, dict[str, list[float | None]]] = _key(
@@ -100,6 +101,14 @@ class InjectConfig:
 
     size: int = _key(64, "side of the written images [pix]")
     supersampling: int = _key(3, "rays a pixel side")
+    engine: str = _key("native", "native (fast), or lenstronomy (its models)", choices=("native", "lenstronomy"))
+    lens_model: tuple[str, ...] = _key(("SIE", "SHEAR"), "lens models of lenstronomy, the main one first")
+    source_model: tuple[str, ...] = _key(("SERSIC_ELLIPSE",), "light models of lenstronomy that make up the source")
+    lens_kwargs: dict[str, object] = _key(
+        {}, "values of lens model parameters: [inject.lens_kwargs] NAME = value, or MODEL.NAME, or PLACE.NAME"
+    )
+    source_kwargs: dict[str, object] = _key({}, "values of source model parameters, as lens_kwargs")
+    moffat_beta: float = _key(2.5, "beta of the PSF that is made of psfsize columns where hosts come without one")
     velocity_boost: tuple[float, float] = _key(
         (0.7, 1.9),
         "uniform range of the factor on the host's velocity dispersion: all hosts reach narrow and wide arcs",
@@ -133,7 +142,9 @@ class TrainConfig:
     warmup_fraction: float = _key(0.05, "share of the steps in which the learning rate rises to its peak")
     optimizer: str = _key("adamw", "adamw", choices=("adamw",))
     weight_decay: float = _key(0.05, "decoupled weight decay")
-    augment: bool = _key(True, "random flips and quarter turns, the same for both members of a pair")
+    augment: bool = _key(True, "random flips, quarter turns and what follows, the same for both members of a pair")
+    augment_shift_px: int = _key(2, "largest shift along an axis [pix]")
+    augment_dim: float = _key(0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)")
     precision: str = _key("32-true", "Lightning Fabric's precision", choices=("32-true", "bf16-mixed"))
     accelerator: str = _key("auto", "Lightning Fabric's accelerator: auto, cpu, cuda, mps")
     seed: int = _key(0, "seed of weights, order and augmentation")

@@ -7,12 +7,11 @@ depends on the seed and the epoch alone and a broken run goes on where it stoppe
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from gen5astro.errors import ConfigError, FormatError, closest
 from gen5astro.kernels.normalize import normalize
 
-__all__ = ["BatchPlan", "PairReader", "dihedral", "draw_by_host", "plan_epoch"]
+__all__ = ["BatchPlan", "PairReader", "draw_by_host", "plan_epoch"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class BatchPlan:
         1 for the stamp (first), 0 for the ctrl (first).
     element : int64 array, (n,)
         Element of the dihedral group that the image is turned by, 0 to 7; 0 leaves it as it is.
+    draw : int64 array, (n,)
+        Images of one number are augmented alike: a stamp and its own ctrl.
     n_pairs : int
         How many positives, which is how far this batch takes an epoch.
     """
@@ -34,6 +35,7 @@ class BatchPlan:
     row: np.ndarray
     label: np.ndarray
     element: np.ndarray
+    draw: np.ndarray
     n_pairs: int
 
     def __len__(self):
@@ -113,11 +115,11 @@ def plan_epoch(rows, groups, config, *, epoch, square=True):
     plans = []
     for chunk, n, own in zip(chunks, n_negatives, n_own, strict=True):
         more, others = others[: n - own], others[n - own :]
-        element = rng.integers(8 if square else 4, size=len(chunk) + n) * config.augment
-        element[len(chunk) : len(chunk) + own] = element[:own]
+        draw = np.concatenate([np.arange(len(chunk)), np.arange(own), len(chunk) + np.arange(n - own)])
+        element = (rng.integers(8 if square else 4, size=len(chunk) + n - own) * config.augment)[draw]
         index = np.concatenate([chunk, chunk[:own], more])
         label = np.repeat([1, 0], [len(chunk), n])
-        plans.append(BatchPlan(row=rows[index], label=label, element=element, n_pairs=len(chunk)))
+        plans.append(BatchPlan(row=rows[index], label=label, element=element, draw=draw, n_pairs=len(chunk)))
     return plans
 
 
@@ -187,24 +189,3 @@ class PairReader:
             got = f"a pixel that is not finite in row {row[bad][0]} of the cube ({bad.sum()} such images in one batch)"
             raise FormatError("training images", got=got, remedy="reject such rows when building the cube")
         return inputs.reshape(len(row), self.channels, *shape[1:])
-
-
-def dihedral(images, element):
-    """Flip and turn each image by an element of the square's symmetry group.
-
-    Parameters
-    ----------
-    images : torch.Tensor, (n, channels, y, x)
-        The images; square where an element above 3 occurs.
-    element : torch.Tensor, (n,)
-        Bit 0 flips x, bit 1 flips y, bit 2 then swaps x and y.
-
-    Returns
-    -------
-    turned : torch.Tensor, (n, channels, y, x)
-        Of the same dtype and device.
-    """
-    element = element[:, None, None, None]
-    images = torch.where((element & 1).bool(), images.flip(-1), images)
-    images = torch.where((element & 2).bool(), images.flip(-2), images)
-    return torch.where((element & 4).bool(), images.mT, images) if images.shape[-1] == images.shape[-2] else images

@@ -20,9 +20,10 @@ from gen5astro.engine import default_threads, map_blocks
 from gen5astro.errors import ConfigError, FormatError, Gen5Error
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.rank import auc
+from gen5astro.training.augment import augment
 from gen5astro.training.checkpoint import check_fit, describe_cube, load_checkpoint, save_checkpoint
 from gen5astro.training.conditions import catch_signals, learning_rate, make_fabric, repeatable, step_seed
-from gen5astro.training.dataset import PairReader, dihedral, plan_epoch
+from gen5astro.training.dataset import PairReader, plan_epoch
 from gen5astro.training.model import build_model
 from gen5astro.training.run import RunFolder, agreed, toml_text
 from gen5astro.training.score import score_pairs
@@ -221,21 +222,30 @@ class TrainingRun:
         self.network.train()
         inputs = map_blocks(lambda plan: self.reader.read(plan.row, plan.label), plans[self.batch :], threads=1)
         for plan, images in zip(plans[self.batch :], inputs, strict=True):
-            torch.manual_seed(step_seed(self.config.seed, self.step))
-            images, label, element = self.fabric.to_device(
-                (torch.from_numpy(images), torch.from_numpy(plan.label).float(), torch.from_numpy(plan.element))
-            )
             for each in self.optimizer.param_groups:
                 each["lr"] = learning_rate(self.step, self.config.epochs * len(plans), self.config)
-            logits = self.network(dihedral(images, element))
-            loss = binary_cross_entropy_with_logits(logits[:, 0].float(), label)
-            self.optimizer.zero_grad()
-            self.fabric.backward(loss)
-            self.optimizer.step()
-            self._count(loss.item(), plan)
+            self._count(self._train_step(plan, images), plan)
             advance(plan.n_pairs)
             if stopped.is_set():
                 break
+
+    def _train_step(self, plan, images):
+        """Take one step and return its loss."""
+        seed = step_seed(self.config.seed, self.step)
+        torch.manual_seed(seed)
+        images, label, element, draw = self.fabric.to_device(
+            tuple(map(torch.from_numpy, (images, plan.label, plan.element, plan.draw)))
+        )
+        if self.config.augment:
+            generator = torch.Generator(self.fabric.device).manual_seed(seed)
+            more = {"view": self.reader.view, "spec": self.reader.spec, "config": self.config, "generator": generator}
+            images = augment(images, element, draw, **more)
+        logits = self.network(images)
+        loss = binary_cross_entropy_with_logits(logits[:, 0].float(), label.float())
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return loss.item()
 
     def _count(self, loss, plan):
         if not math.isfinite(loss):
@@ -342,6 +352,12 @@ def _checked_config(config, cube):
         raise ConfigError("train.learning_rate", got=config.learning_rate, expected="a number above 0")
     if not 0 <= config.warmup_fraction <= 1:
         raise ConfigError("train.warmup_fraction", got=config.warmup_fraction, expected="0 to 1")
+    if not 0 < config.augment_dim <= 1:
+        raise ConfigError("train.augment_dim", got=config.augment_dim, expected="above 0, and 1 at most")
+    if not 0 <= config.augment_shift_px < min(cube.shape):
+        raise ConfigError(
+            "train.augment_shift_px", got=config.augment_shift_px, expected="0 to less than the image's side"
+        )
     return replace(config, input_channels=channels)
 
 

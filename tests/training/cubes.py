@@ -15,7 +15,7 @@ PIXEL_SCALE = 0.262
 
 
 def make_block(
-    *, n_hosts=24, per_host=3, size=32, seed=0, ring=8.0, pixel_scale=PIXEL_SCALE, bands=BANDS, ra0=10.0, prefix="host"
+    *, n_hosts=24, per_host=3, size=32, seed=0, ring=20.0, pixel_scale=PIXEL_SCALE, bands=BANDS, ra0=10.0, prefix="host"
 ):
     """Make pairs: every host a Gaussian galaxy of its own on noise, every stamp the same with a ring."""
     rng = np.random.default_rng(seed)

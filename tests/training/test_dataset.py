@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +9,7 @@ from gen5astro.config import TrainConfig
 from gen5astro.errors import ConfigError, FormatError
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.normalize import normalize, normalizer_statistics
-from gen5astro.training.dataset import PairReader, dihedral, draw_by_host, plan_epoch
+from gen5astro.training.dataset import PairReader, draw_by_host, plan_epoch
 from gen5astro.training.views import VIEWS
 from tests.training.cubes import make_cube
 
@@ -53,6 +52,8 @@ def test_a_pair_stays_together_and_is_turned_together():
         half = len(plan) // 2
         assert np.array_equal(plan.row[:half], plan.row[half:])
         assert np.array_equal(plan.element[:half], plan.element[half:])
+        assert np.array_equal(plan.draw[:half], plan.draw[half:])
+        assert len({*plan.draw}) == half
         assert plan.label.tolist() == [1] * half + [0] * half
 
 
@@ -130,21 +131,3 @@ def test_a_pixel_that_is_not_finite_stops_the_training(cube):
     reader._pixels = (reader._pixels[0], pixels)
     with pytest.raises(FormatError, match="row 4"):
         reader.read(np.array([3, 4]), np.array([1, 1]))
-
-
-def test_the_eight_elements_are_the_symmetries_of_the_square():
-    image = torch.arange(16.0).reshape(1, 1, 4, 4)
-    turned = dihedral(image.expand(8, 1, 4, 4), torch.arange(8))
-    expected = {
-        tuple(np.rot90(flip, k).ravel()) for k in range(4) for flip in (image[0, 0].numpy(), image[0, 0].numpy().T)
-    }
-    assert {tuple(each[0].flatten().tolist()) for each in turned} == expected
-    assert torch.equal(turned[0], image[0])
-
-
-def test_images_do_not_see_their_neighbors():
-    images = torch.rand(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-    element = torch.tensor([0, 3, 4, 7, 1])
-    whole = dihedral(images, element)
-    for at in range(5):
-        assert torch.equal(dihedral(images[at : at + 1], element[at : at + 1])[0], whole[at])

@@ -224,6 +224,8 @@ def test_a_cube_without_an_audit_is_trained_on_with_a_warning(tmp_path):
         ({"epochs": 0}, "1 or more"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"warmup_fraction": 2.0}, "0 to 1"),
+        ({"augment_dim": 0.0}, "above 0, and 1 at most"),
+        ({"augment_shift_px": 32}, "less than the image's side"),
         ({"model_name": "resnet17"}, "did you mean"),
     ],
 )
