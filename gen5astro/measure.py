@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gen5astro.config import NormalizerSpec
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ColumnError, closest
 from gen5astro.kernels.aperture import aperture_flux, centroid, geometric_center
 from gen5astro.kernels.arc import measure_arc
-from gen5astro.kernels.normalize import annulus_pixels, region_statistics
+from gen5astro.kernels.noise import NOISE_COLUMNS, noise_texture
+from gen5astro.kernels.normalize import annulus_pixels, normalizer_statistics, region_statistics
 from gen5astro.kernels.psf import ring_core_fraction
 from gen5astro.kernels.residual import TERMS, decompose_residual
 
@@ -60,32 +62,52 @@ def _columns():
         "arc_radius_arcsec": Column(
             "arcsec", "theta_e_arcsec, or the radius of the residual's peak where undeclared", "pair"
         ),
+        **{f"aperture_area_{at}": Column("pix^2", f"area of aperture {at}", "pair") for at in (1, 2, 3)},
         "psf_fwhm_arcsec": Column("arcsec", "psfsize of the band, or the configured default"),
     }
     for image in ("stamp", "ctrl"):
         columns[f"{image}_finite_fraction"] = Column("", f"finite pixels of the {image}, as a fraction")
         columns[f"{image}_zero_fraction"] = Column("", f"pixels of the {image} that are exactly zero, as a fraction")
+        columns[f"{image}_distinct_fraction"] = Column("", f"share of different values in the corners of the {image}")
     notes = {"physical": "ctrl + (residual - fitted artifacts), what a faultless injection of this arc gives"}
     for image in IMAGES:
         what = notes.get(image, f"the {image}")
         for at in (1, 2, 3):
             columns[f"{image}_flux_{at}"] = Column(flux, f"flux in aperture {at} of {what}")
+        columns[f"{image}_mean"] = Column(level, f"mean of all pixels of {what}")
+        columns[f"{image}_std"] = Column(level, f"standard deviation of all pixels of {what}")
         columns[f"{image}_core_flux"] = Column(flux, f"flux within core_radius_arcsec of {what}")
         columns[f"{image}_core_peak"] = Column(level, f"brightest pixel of the core of {what}")
         columns[f"{image}_sky_level"] = Column(level, f"median of the sky annulus of {what}")
         columns[f"{image}_sky_sigma"] = Column(level, f"1.4826 MAD of the sky annulus of {what}")
         columns[f"{image}_corner_level"] = Column(level, f"median of the corners of {what}")
         columns[f"{image}_corner_sigma"] = Column(level, f"1.4826 MAD of the corners of {what}")
+        columns[f"{image}_core_mean"] = Column(level, f"mean of the core's pixels of {what}")
+        columns[f"{image}_core_std"] = Column(level, f"standard deviation of the core's pixels of {what}")
+    for image in ("stamp", "ctrl"):
+        columns[f"{image}_noise_hf"] = Column(level, f"pixel-to-pixel noise of annulus and corners of the {image}")
+        for axis in "xy":
+            columns[f"{image}_noise_autocorrelation_{axis}"] = Column(
+                "", f"correlation of pixels one apart along {axis} in annulus and corners of the {image}"
+            )
     units = dict(zip(TERMS, (level, "", "pix^2", "pix", "pix", level, level), strict=True))
     for term in TERMS:
         columns[term] = Column(units[term], f"{term} of the residual, fitted outside the arc")
         columns[f"{term}_error"] = Column(units[term], f"standard error of {term}")
     return columns | {
-        "residual_noise": Column(level, "robust scatter of the residual about the fit"),
+        "residual_noise": Column(level, "robust scatter of the residual's noise, less the gain's share of the ctrl's"),
+        "noise_gain": Column("", "regression of the residual's noise on the ctrl's: 0 where pixels were kept"),
+        "noise_gain_other": Column("", "the same, of what is left, on the noise of the ctrl's other bands"),
+        "ctrl_median": Column(level, "median of the whole ctrl"),
         "outer_correlation": Column("", "Pearson correlation of stamp and ctrl outside the arc"),
         "residual_flux": Column(flux, "sum of the residual over the image"),
         "arc_flux": Column(flux, "flux of the arc: residual less artifacts, within the arc's region"),
         "arc_snr_measured": Column("", "sqrt(sum (arc / sky sigma)^2) within the arc's region, less the noise's share"),
+        "arc_offset_x": Column("pix", "flux-weighted mean place of the arc, from the host's center"),
+        "arc_offset_y": Column("pix", "flux-weighted mean place of the arc, from the host's center"),
+        "arc_radius_measured_arcsec": Column(
+            "arcsec", "mean distance from the host of the arc's light above half of its peak", "pair"
+        ),
         "arc_peak_snr": Column("", "brightest pixel of the arc over the ctrl's sky sigma"),
         "arc_share": Column("", "share of the residual's absolute flux within the arc's region"),
         "residual_peak_arcsec": Column("arcsec", "distance of the residual's brightest pixel from the host"),
@@ -181,7 +203,7 @@ def measure_block(block, config):
     fwhm = np.stack([_psf_fwhm(catalog, band, len(block), config) for band in bands], axis=1)
     ctrl_sky = region_statistics(block.ctrl, annulus)
 
-    terms, errors, noise, correlation, physical = decompose_residual(
+    found = decompose_residual(
         block.stamp,
         block.ctrl,
         center=center,
@@ -203,19 +225,38 @@ def measure_block(block, config):
         "center_y": center[:, 1],
         "arc_radius_arcsec": radius,
         "psf_fwhm_arcsec": fwhm,
-        "residual_noise": noise,
-        "outer_correlation": correlation,
+        "residual_noise": found.noise,
+        "noise_gain": found.noise_gain,
+        "noise_gain_other": found.noise_gain_other,
+        "outer_correlation": found.correlation,
+        "stamp_distinct_fraction": _distinct_fraction(block.stamp[:, :, corners]),
+        "ctrl_distinct_fraction": _distinct_fraction(block.ctrl[:, :, corners]),
+        "ctrl_median": np.median(block.ctrl, axis=(2, 3)),
     }
+    for at, aperture in enumerate(config.apertures_arcsec, start=1):
+        columns[f"aperture_area_{at}"] = np.full(len(block), np.pi * (aperture / scale) ** 2)
     for at, image in enumerate(("stamp", "ctrl")):
         columns[f"{image}_finite_fraction"] = block.census[:, at, :, 0] / pixels
         columns[f"{image}_zero_fraction"] = block.census[:, at, :, 1] / pixels
     for at, term in enumerate(TERMS):
-        columns[term], columns[f"{term}_error"] = terms[..., at], errors[..., at]
-    for image, values in zip(IMAGES, (block.stamp, block.ctrl, physical), strict=True):
+        columns[term], columns[f"{term}_error"] = found.terms[..., at], found.errors[..., at]
+    for image, values in zip(IMAGES, (block.stamp, block.ctrl, found.physical), strict=True):
         columns |= _image_columns(image, values, center, scale, annulus, corners, config)
-    columns |= _arc_columns(residual, physical - block.ctrl, center, radius, ctrl_sky[..., 1], noise, scale, config)
+        columns |= _normalizer_columns(image, values, scale, config)
+    for image, values in (("stamp", block.stamp), ("ctrl", block.ctrl)):
+        sky = np.stack([columns[f"{image}_sky_level"], columns[f"{image}_sky_sigma"]], axis=-1)
+        texture = noise_texture(values, annulus | corners, sky)
+        columns |= {f"{image}_{name}": texture[..., at] for at, name in enumerate(NOISE_COLUMNS)}
+    arc = found.physical - block.ctrl
+    columns |= _arc_columns(residual, arc, center, radius, ctrl_sky[..., 1], found.noise, scale, config)
     columns |= _budget_columns(columns, radius, scale, config)
     return {name: _compact(values) for name, values in columns.items()}
+
+
+def _distinct_fraction(values):
+    """Share of the values of each image and band that differ from every smaller one."""
+    ordered = np.sort(values, axis=-1)
+    return (np.diff(ordered, axis=-1) != 0).mean(axis=-1)
 
 
 def _compact(values):
@@ -247,6 +288,8 @@ def _image_columns(image, values, center, scale, annulus, corners, config):
     sky = region_statistics(values, annulus)
     corner = region_statistics(values, corners)
     return {f"{image}_flux_{at + 1}": flux[..., at] for at in range(len(config.apertures_arcsec))} | {
+        f"{image}_mean": values.mean(axis=(2, 3), dtype=np.float64),
+        f"{image}_std": values.std(axis=(2, 3), dtype=np.float64),
         f"{image}_core_flux": flux[..., -1],
         f"{image}_core_peak": _core_peak(values, center, radii[-1]),
         f"{image}_sky_level": sky[..., 0],
@@ -254,6 +297,16 @@ def _image_columns(image, values, center, scale, annulus, corners, config):
         f"{image}_corner_level": corner[..., 0],
         f"{image}_corner_sigma": corner[..., 1],
     }
+
+
+def _normalizer_columns(image, values, scale, config):
+    """Statistics of the normalizers that read more than the sky, whose own are the sky's level and sigma."""
+    columns = {}
+    for kind, prefix in (("standard", ""), ("core", "core_")):
+        spec = NormalizerSpec(kind=kind, core_radius_arcsec=config.core_radius_arcsec)
+        statistics = normalizer_statistics(values, spec, scale)
+        columns |= {f"{image}_{prefix}mean": statistics[..., 0], f"{image}_{prefix}std": statistics[..., 1]}
+    return columns
 
 
 def _core_peak(values, center, radius):
@@ -293,11 +346,27 @@ def _arc_columns(residual, arc, center, radius, sky_sigma, noise, scale, config)
             "residual_flux": raw["flux_total"],
             "arc_flux": clean["flux_inside"],
             "arc_snr_measured": np.sqrt(power) / sky_sigma,
+            "arc_offset_x": clean["moment_x"] / clean["flux_inside"],
+            "arc_offset_y": clean["moment_y"] / clean["flux_inside"],
+            "arc_radius_measured_arcsec": scale * _light_radius(arc, residual, center, sky_sigma),
             "arc_peak_snr": clean["peak"] / sky_sigma,
             "arc_share": np.where(total > 0, inside / total, np.where(total == 0, 1.0, np.nan)),
             "residual_peak_arcsec": raw["peak_radius"] * scale,
             "residual_profile": (profile / sky_sigma[..., None]).astype(np.float32),
         }
+
+
+def _light_radius(arc, residual, center, sky_sigma):
+    """Mean radius [pix] of the arc above half of its peak, the bands summed in units of their noise.
+
+    Where too little lies outside the declared arc to fit artifacts, the residual itself is taken. NaN without light.
+    """
+    light = np.where(np.isfinite(arc).all(axis=(2, 3), keepdims=True), arc, residual)
+    light = np.einsum("nbyx,nb->nyx", light, 1 / sky_sigma)
+    light[light < 0.5 * light.max(axis=(1, 2), keepdims=True)] = 0
+    y, x = np.arange(light.shape[1])[:, None], np.arange(light.shape[2])
+    distance = np.hypot(x - center[:, 0, None, None], y - center[:, 1, None, None])
+    return (light * distance).sum(axis=(1, 2)) / light.sum(axis=(1, 2))
 
 
 def _budget_columns(columns, radius, scale, config):

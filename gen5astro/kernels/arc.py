@@ -18,6 +18,8 @@ ARC_COLUMNS = (
     "pixels_inside",
     "peak",
     "peak_radius",
+    "moment_x",
+    "moment_y",
 )
 
 
@@ -41,7 +43,8 @@ def measure_arc(residual, *, center, outer_radius, profile_step, profile_bins):
     -------
     sums : dict of float64 array, (n, band)
         Keys `ARC_COLUMNS`: total flux, flux inside, sums of absolute values over all and inside, sum of squares and
-        number of pixels inside, largest value and its radius [pix]. A pixel that is not finite makes them NaN.
+        number of pixels inside, largest value and its radius [pix], first moments about the center of the pixels
+        inside. A pixel that is not finite makes them NaN.
     profile : float64 array, (n, band, bins)
         Mean of the pixels in each ring [nanomaggy / pix]; NaN for a ring that the image does not reach.
 
@@ -91,6 +94,8 @@ def _measure(residual, center, outer_radius, step, sums, profile):
                         out[3] += abs(value)
                         out[4] += value * value
                         out[5] += 1.0
+                        out[8] += value * (x - center[i, 0])
+                        out[9] += value * (y - center[i, 1])
                     if value > out[6]:
                         out[6], out[7] = value, radius
                     ring = int(radius / step)

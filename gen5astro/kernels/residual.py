@@ -10,25 +10,66 @@ reads off a pedestal :math:`p`, a gain error :math:`g`, a blur :math:`b` (added 
 :math:`s` and a gradient :math:`a`; :math:`C` is the ctrl and :math:`u, v` run over the image from -1 to 1. The wings
 are two Gaussian blurs of the arc region itself with free amplitudes: without them, arc light that the PSF carries
 outward reads as host light.
+
+Residual and ctrl are smoothed first, which makes derivatives by differences accurate and keeps pixel noise from posing
+as structure. What the smoothing takes away is noise, and is looked at apart: an injection that keeps its host's pixels
+leaves nothing there, one that multiplies them leaves that multiple, one that draws the noise anew leaves minus the
+ctrl's.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from gen5astro.errors import ShapeError
+from gen5astro.kernels.smooth import gaussian_kernels, smooth_image
 
-__all__ = ["TERMS", "decompose_residual"]
+__all__ = ["TERMS", "Decomposition", "decompose_residual"]
 
 TERMS = ("pedestal", "gain", "blur", "shift_x", "shift_y", "gradient_x", "gradient_y")
 
 _WING_SIGMAS = (3.0, 6.0)
+_SMOOTHING_SIGMA = 1.0
 _N_TERMS = len(TERMS)
 _N_COLUMNS = _N_TERMS + len(_WING_SIGMAS)
 _ITERATIONS = 6
 _TUKEY = 5.0
 _MIN_PIXELS = 50
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """What each residual is made of.
+
+    Parameters
+    ----------
+    terms : float64 array, (n, band, 7)
+        In the order of `TERMS`: pedestal [nanomaggy / pix], gain [fraction], blur [pix^2 of added variance an axis],
+        shift [pix] and gradient [nanomaggy / pix at the image's edge].
+    errors : float64 array, (n, band, 7)
+        Standard errors of the terms from the weighted scatter about the fit.
+    noise : float64 array, (n, band)
+        Robust scatter of the residual's noise [nanomaggy / pix], less the gain's share of the ctrl's.
+    noise_gain : float64 array, (n, band)
+        Regression of the residual's noise on the ctrl's own: 0 where the host's pixels were kept.
+    noise_gain_other : float64 array, (n, band)
+        Of what that leaves, on the noise of the ctrl's other bands: the coefficient farthest from 0.
+    correlation : float64 array, (n, band)
+        Pearson correlation of stamp and ctrl over the fitted pixels.
+    physical : float32 array, (n, band, y, x)
+        ctrl + (residual - artifacts): the stamp that a faultless injection of the same arc would have given. Each term
+        is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artifact.
+    """
+
+    terms: np.ndarray
+    errors: np.ndarray
+    noise: np.ndarray
+    noise_gain: np.ndarray
+    noise_gain_other: np.ndarray
+    correlation: np.ndarray
+    physical: np.ndarray
 
 
 def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
@@ -47,18 +88,8 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
 
     Returns
     -------
-    terms : float64 array, (n, band, 7)
-        In the order of `TERMS`: pedestal [nanomaggy / pix], gain [fraction], blur [pix^2 of added variance an axis],
-        shift [pix] and gradient [nanomaggy / pix at the image's edge].
-    errors : float64 array, (n, band, 7)
-        Standard errors of the terms from the weighted scatter about the fit.
-    noise : float64 array, (n, band)
-        Robust scatter of what the fit leaves [nanomaggy / pix].
-    correlation : float64 array, (n, band)
-        Pearson correlation of stamp and ctrl over the fitted pixels.
-    physical : float32 array, (n, band, y, x)
-        ctrl + (residual - artifacts): the stamp that a faultless injection of the same arc would have given. Each term
-        is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artifact.
+    decomposition : Decomposition
+        Terms, noise and rebuilt stamps.
 
     Raises
     ------
@@ -67,8 +98,9 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
 
     Notes
     -----
-    Least squares are re-weighted with Tukey's biweight (Beaton & Tukey 1974, Technometrics 16, 147). A pixel that is
-    not finite, or fewer than 50 usable pixels, makes the terms of that image NaN.
+    Least squares are re-weighted with Tukey's biweight (Beaton & Tukey 1974, Technometrics 16, 147). Errors allow for
+    the correlation that the smoothing brings. A pixel that is not finite, or fewer than 50 usable pixels, makes the
+    terms of that image NaN.
     """
     stamp = np.ascontiguousarray(stamp, dtype=np.float32)
     ctrl = np.ascontiguousarray(ctrl, dtype=np.float32)
@@ -85,50 +117,99 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
     ):
         if array.shape != shape:
             raise ShapeError(name, got=array.shape, expected=shape)
-    terms = np.empty((n, bands, _N_TERMS))
-    errors = np.empty((n, bands, _N_TERMS))
-    noise = np.empty((n, bands))
-    correlation = np.empty((n, bands))
+    terms, errors = np.empty((2, n, bands, _N_TERMS))
+    numbers = np.empty((4, n, bands))
     physical = np.empty_like(stamp)
-    kernels = _gaussian_kernels(_WING_SIGMAS)
-    _decompose(stamp, ctrl, center, arc_outer_radius, sky_sigma, kernels, terms, errors, noise, correlation, physical)
-    return terms, errors, noise, correlation, physical
-
-
-def _gaussian_kernels(sigmas):
-    """One-sided Gaussian kernels, (kernel, offset), padded with zeros to the widest."""
-    reach = math.ceil(3 * max(sigmas))
-    offset = np.arange(reach + 1)
-    kernels = np.stack([np.exp(-0.5 * (offset / sigma) ** 2) * (offset <= 3 * sigma) for sigma in sigmas])
-    return kernels / (2 * kernels.sum(axis=1) - kernels[:, 0])[:, None]
+    smoothing = gaussian_kernels((_SMOOTHING_SIGMA,))[0]
+    single = np.concatenate([smoothing[:0:-1], smoothing])
+    area = 1 / np.sum(np.outer(single, single) ** 2)
+    # Variance of white noise that the smoothing takes away: 1 - 2 k(0) + sum k^2.
+    kept = 1 - 2 * smoothing[0] ** 2 + 1 / area
+    _decompose(
+        stamp,
+        ctrl,
+        center,
+        arc_outer_radius,
+        sky_sigma,
+        smoothing,
+        gaussian_kernels(_WING_SIGMAS),
+        area,
+        kept,
+        terms,
+        errors,
+        numbers,
+        physical,
+    )
+    noise, noise_gain, noise_gain_other, correlation = numbers
+    return Decomposition(terms, errors, noise, noise_gain, noise_gain_other, correlation, physical)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _decompose(stamp, ctrl, center, radius, sky_sigma, kernels, terms, errors, noise, correlation, physical):
+def _decompose(
+    stamp, ctrl, center, radius, sky_sigma, smoothing, wing_kernels, area, kept, terms, errors, numbers, physical
+):
     n, bands, height, width = stamp.shape
-    design = np.empty((_N_COLUMNS, height * width))
-    target = np.empty(height * width)
-    wings = np.empty((len(kernels), height, width))
+    pixels = height * width
+    design = np.empty((_N_COLUMNS, pixels))
+    target = np.empty(pixels)
+    weight = np.empty(pixels)
+    residual = np.empty((height, width))
+    smooth = np.empty((2, height, width))
+    wings = np.empty((len(wing_kernels), height, width))
+    rough_host = np.empty((bands, height, width))
+    rough = np.empty(pixels)
     for i in range(n):
+        x0, y0, outer = center[i, 0], center[i, 1], radius[i]
+        index = _outside(height, width, x0, y0, outer)
+        for band in range(bands):
+            smooth_image(ctrl[i, band], smoothing, smooth[0])
+            for y in range(height):
+                for x in range(width):
+                    rough_host[band, y, x] = np.float64(ctrl[i, band, y, x]) - smooth[0, y, x]
         for band in range(bands):
             image, host = stamp[i, band], ctrl[i, band]
-            _wings(image, host, center[i, 0], center[i, 1], radius[i], kernels, wings)
-            used = _fill_design(image, host, center[i, 0], center[i, 1], radius[i], wings, design, target)
-            correlation[i, band] = _correlation(design[1], target, used)
-            noise[i, band] = _fit(design, target, used, sky_sigma[i, band], terms[i, band], errors[i, band])
+            for y in range(height):
+                for x in range(width):
+                    residual[y, x] = np.float64(image[y, x]) - np.float64(host[y, x])
+                    smooth[0, y, x] = np.float64(host[y, x]) - rough_host[band, y, x]
+            smooth_image(residual, smoothing, smooth[1])
+            _wings(residual, x0, y0, outer, wing_kernels, wings)
+            _fill_design(smooth[0], smooth[1], index, wings, design, target)
+            fitted = _fit(design, target, len(index), sky_sigma[i, band], area, weight, terms[i, band], errors[i, band])
+            numbers[3, i, band] = _correlation(host, residual, index)
+            if fitted:
+                for j in range(len(index)):
+                    y, x = index[j] // width, index[j] % width
+                    rough[j] = residual[y, x] - smooth[1, y, x]
+                _judge_noise(rough, rough_host, band, terms[i, band, 1], index, weight, kept, numbers[:, i, band])
+            else:
+                numbers[:3, i, band] = np.nan
             _rebuild(image, host, terms[i, band], errors[i, band], physical[i, band])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _wings(image, host, x0, y0, radius, kernels, wings):
+def _outside(height, width, x0, y0, radius):
+    """Flat indices of the pixels beyond `radius` that have four neighbors."""
+    index = np.empty(height * width, np.int64)
+    used = 0
+    for y in range(1, height - 1):
+        for x in range(1, width - 1):
+            if (x - x0) ** 2 + (y - y0) ** 2 > radius * radius:
+                index[used] = y * width + x
+                used += 1
+    return index[:used]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _wings(residual, x0, y0, radius, kernels, wings):
     """Blur the residual inside `radius` with each Gaussian kernel, rows then columns."""
-    height, width = image.shape
+    height, width = residual.shape
     inner = np.zeros((height, width))
     rows = np.empty((height, width))
     for y in range(height):
         for x in range(width):
             if (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius:
-                inner[y, x] = np.float64(image[y, x]) - np.float64(host[y, x])
+                inner[y, x] = residual[y, x]
     reach = kernels.shape[1] - 1
     for k in range(kernels.shape[0]):
         rows[:] = 0.0
@@ -147,41 +228,38 @@ def _wings(image, host, x0, y0, radius, kernels, wings):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _fill_design(image, host, x0, y0, radius, wings, design, target):
-    """Fill a row a term, over the pixels beyond `radius` with four neighbors; return how many they are."""
-    height, width = image.shape
-    used = 0
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            if (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius:
-                continue
-            here = np.float64(host[y, x])
-            left, right = np.float64(host[y, x - 1]), np.float64(host[y, x + 1])
-            down, up = np.float64(host[y - 1, x]), np.float64(host[y + 1, x])
-            design[0, used] = 1.0
-            design[1, used] = here
-            design[2, used] = 0.5 * (left + right + down + up - 4.0 * here)
-            design[3, used] = 0.5 * (left - right)
-            design[4, used] = 0.5 * (down - up)
-            design[5, used] = 2.0 * x / (width - 1) - 1.0
-            design[6, used] = 2.0 * y / (height - 1) - 1.0
-            for k in range(wings.shape[0]):
-                design[_N_TERMS + k, used] = wings[k, y, x]
-            target[used] = np.float64(image[y, x]) - here
-            used += 1
-    return used
+def _fill_design(host, residual, index, wings, design, target):
+    """Fill a row a term with the values at the pixels of `index`."""
+    height, width = host.shape
+    for j in range(len(index)):
+        y, x = index[j] // width, index[j] % width
+        here = host[y, x]
+        left, right, down, up = host[y, x - 1], host[y, x + 1], host[y - 1, x], host[y + 1, x]
+        design[0, j] = 1.0
+        design[1, j] = here
+        design[2, j] = 0.5 * (left + right + down + up - 4.0 * here)
+        design[3, j] = 0.5 * (left - right)
+        design[4, j] = 0.5 * (down - up)
+        design[5, j] = 2.0 * x / (width - 1) - 1.0
+        design[6, j] = 2.0 * y / (height - 1) - 1.0
+        for k in range(wings.shape[0]):
+            design[_N_TERMS + k, j] = wings[k, y, x]
+        target[j] = residual[y, x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _correlation(host, residual, n):
-    """Pearson correlation of host and host + residual over the first `n` values."""
+def _correlation(host, residual, index):
+    """Pearson correlation of host and host + residual over the pixels of `index`."""
+    n, width = len(index), host.shape[1]
     mean_host, mean_stamp = 0.0, 0.0
     for j in range(n):
-        mean_host += host[j] / n
-        mean_stamp += (host[j] + residual[j]) / n
+        y, x = index[j] // width, index[j] % width
+        mean_host += host[y, x] / n
+        mean_stamp += (host[y, x] + residual[y, x]) / n
     hh, hs, ss = 0.0, 0.0, 0.0
     for j in range(n):
-        a, b = host[j] - mean_host, host[j] + residual[j] - mean_stamp
+        y, x = index[j] // width, index[j] % width
+        a, b = host[y, x] - mean_host, host[y, x] + residual[y, x] - mean_stamp
         hh += a * a
         hs += a * b
         ss += b * b
@@ -189,8 +267,40 @@ def _correlation(host, residual, n):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _fit(design, target, n, sky_sigma, value, error):
-    """Re-weight least squares over the first `n` pixels; fill `value` and `error`, return the robust scatter."""
+def _judge_noise(rough, rough_host, band, gain, index, weight, kept, numbers):
+    """Scatter of the residual's noise, and its regression on the noise of this band's ctrl and of the others'."""
+    n, bands, width = len(index), rough_host.shape[0], rough_host.shape[2]
+    own, square = 0.0, 0.0
+    for j in range(n):
+        if weight[j] > 0.0:
+            noise = rough_host[band, index[j] // width, index[j] % width]
+            own += noise * rough[j]
+            square += noise * noise
+    own = own / square if square > 0.0 else 0.0
+    farthest = 0.0
+    for other in range(bands):
+        if other == band:
+            continue
+        along, square = 0.0, 0.0
+        for j in range(n):
+            if weight[j] > 0.0:
+                y, x = index[j] // width, index[j] % width
+                noise = rough_host[other, y, x]
+                along += noise * (rough[j] - own * rough_host[band, y, x])
+                square += noise * noise
+        along = along / square if square > 0.0 else 0.0
+        farthest = along if abs(along) > abs(farthest) else farthest
+    left = np.empty(n)
+    for j in range(n):
+        left[j] = abs(rough[j] - gain * rough_host[band, index[j] // width, index[j] % width])
+    numbers[0] = 1.4826 * np.median(left) / math.sqrt(kept)
+    numbers[1] = own
+    numbers[2] = farthest
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _fit(design, target, n, sky_sigma, area, weight, value, error):
+    """Re-weight least squares over the first `n` pixels; fill weights, values and errors, and say whether it could."""
     columns = design.shape[0]
     scale = np.zeros(columns)
     finite = True
@@ -202,16 +312,15 @@ def _fit(design, target, n, sky_sigma, value, error):
     if not finite or n < _MIN_PIXELS or not math.isfinite(sky_sigma):
         value[:] = np.nan
         error[:] = np.nan
-        return np.nan
+        return False
     for a in range(columns):
         scale[a] = math.sqrt(scale[a] / n) if scale[a] > 0 else 1.0
-    weight = np.ones(n)
+    weight[:n] = 1.0
     left = np.empty(n)
     solution = np.zeros(columns)
     normal = np.zeros((columns, columns))
     right = np.zeros(columns)
     row = np.empty(n)
-    scatter = 0.0
     for _ in range(_ITERATIONS):
         for a in range(columns):
             for j in range(n):
@@ -237,11 +346,11 @@ def _fit(design, target, n, sky_sigma, value, error):
     for j in range(n):
         spread += weight[j] * left[j] * left[j]
         total += weight[j]
-    variance = spread / max(total - columns, 1.0)
+    variance = area * spread / max(total - columns, 1.0)
     for a in range(_N_TERMS):
         value[a] = solution[a] / scale[a]
         error[a] = math.sqrt(variance * max(covariance[a, a], 0.0)) / scale[a]
-    return scatter
+    return True
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

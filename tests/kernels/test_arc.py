@@ -29,6 +29,8 @@ def test_the_sums_are_what_numpy_sums():
             "pixels_inside": inside.sum(),
             "peak": image.max(),
             "peak_radius": distance.ravel()[image.argmax()],
+            "moment_x": (image * (x - center[i, 0]))[inside].sum(),
+            "moment_y": (image * (y - center[i, 1]))[inside].sum(),
         }
         for name in ARC_COLUMNS:
             assert sums[name][i, band] == pytest.approx(expected[name], rel=1e-12)
