@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gen5astro.verdict import Status
 
-__all__ = ["CoreRow", "classic_threshold", "core_rows", "deciding_finding", "gates_with"]
+__all__ = ["CoreRow", "classic_threshold", "core_rows", "deciding_finding", "gates_with", "top_cause"]
 
 
 @dataclass(frozen=True)
@@ -139,3 +139,21 @@ def classic_threshold(record):
         0.70 where the record does not say.
     """
     return record.get("thresholds", {}).get("classic_auc", 0.70)
+
+
+def top_cause(record):
+    """Find the cause that the diagnosis names.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    cause : dict or None
+        None where there is no diagnosis, or where the cause that it names is not among those that it describes.
+    """
+    diagnosis = record.get("diagnosis") or {}
+    causes = diagnosis.get("causes") or ()
+    return next((each for each in causes if each["name"] == diagnosis.get("top")), None)

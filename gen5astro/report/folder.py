@@ -4,12 +4,13 @@ from pathlib import Path
 
 from gen5astro.report.html import write_audit_page
 from gen5astro.report.json import write_json
+from gen5astro.report.junit import write_junit
 from gen5astro.table import write_table
 
 __all__ = ["write_audit"]
 
 
-def write_audit(result, out):
+def write_audit(result, out, *, junit=None):
     """Write ``measure.parquet``, ``audit.html`` and, last, ``audit.json``: where that is, all is.
 
     Parameters
@@ -18,8 +19,12 @@ def write_audit(result, out):
         The audit.
     out : path-like
         Folder that is there; files in it are replaced.
+    junit : path-like, optional
+        Write the gates as JUnit XML here as well.
     """
     out = Path(out)
     write_table(result.table, out / "measure.parquet")
     write_audit_page(result.record, result.worst, out / "audit.html", rejects=result.rejects)
+    if junit is not None:
+        write_junit(result.record, junit)
     write_json(result.record, out / "audit.json")

@@ -7,23 +7,26 @@ from markupsafe import Markup, escape
 
 from gen5astro.report import plots
 from gen5astro.report.appearance import BLOCKED, LOOKS, interval_text, limits_text, look, number, spread, stratum_text
+from gen5astro.report.baseline import comparison_sentence, of_kind
+from gen5astro.report.causes import shown_causes
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
 from gen5astro.report.images import lupton_uri, triplet
 from gen5astro.report.json import write_text
+from gen5astro.report.methods import cited, methods_paragraph
 from gen5astro.report.sentences import audit_verdict, classic_fails, comparison_verdict, evaluation_verdict, next_steps
 
-__all__ = ["write_audit_page", "write_demo_page", "write_evaluation_page", "write_training_page"]
+__all__ = ["audit_page", "write_audit_page", "write_demo_page", "write_evaluation_page", "write_training_page"]
 
 _THETA_E = re.compile("(?:theta|\N{GREEK SMALL LETTER THETA})_E(?![\\w])")
 
 
-def write_audit_page(record, worst, path, *, rejects=()):
+def write_audit_page(record, worst, path, *, rejects=(), why=""):
     """Write the page of an audit.
 
     Parameters
     ----------
     record : dict
-        An audit's record.
+        An audit's record; with ``baseline`` (see `gen5astro.report.baseline.compare_audits`) what changed is shown.
     worst : sequence of dict
         The pairs to show: ``pair_id``, ``row``, ``reason``, ``theta_e_arcsec`` and the arrays ``stamp``, ``ctrl`` and
         ``residual``, (band, y, x) [nanomaggy].
@@ -31,12 +34,30 @@ def write_audit_page(record, worst, path, *, rejects=()):
         File to make or replace.
     rejects : sequence of Reject
         Rows that could not be read; the first twenty are shown.
+    why : str
+        Why there are no pairs to show, in a clause.
+    """
+    write_text(audit_page(record, worst, rejects=rejects, why=why), path)
+
+
+def audit_page(record, worst, *, rejects=(), why=""):
+    """Return the page of an audit.
+
+    Parameters
+    ----------
+    record, worst, rejects, why
+        As `write_audit_page` takes them.
+
+    Returns
+    -------
+    page : str
+        HTML.
     """
     bands = record.get("input", {}).get("bands") or ("g", "r", "z")
     pictures = [{**pair, "images": triplet(pair["stamp"], pair["ctrl"], pair["residual"], bands)} for pair in worst]
-    _write(
+    baseline = record.get("baseline")
+    return _render(
         "audit.html.j2",
-        path,
         record=record,
         verdict=audit_verdict(record),
         steps=next_steps(record),
@@ -44,8 +65,14 @@ def write_audit_page(record, worst, path, *, rejects=()):
         threshold=classic_threshold(record),
         core_plot=plots.core_auc(record),
         profile_plot=plots.residual_profile(record),
+        causes=shown_causes(record),
+        baseline=baseline,
+        changed=comparison_sentence(baseline) if baseline else "",
         pictures=pictures,
+        why=why,
         rejects=list(rejects),
+        methods=methods_paragraph(record),
+        bibtex="\n\n".join(each.bibtex(key) for key, each in cited(record).items()),
     )
 
 
@@ -133,7 +160,11 @@ def write_demo_page(record, path):
 
 
 def _write(template, path, **context):
-    write_text(_environment().get_template(template).render(**context), path)
+    write_text(_render(template, **context), path)
+
+
+def _render(template, **context):
+    return _environment().get_template(template).render(**context)
 
 
 @functools.cache
@@ -154,6 +185,7 @@ def _environment():
         limits_text=limits_text,
         flat=_flat,
         filled=_filled,
+        of_kind=of_kind,
     )
     environment.filters.update(
         number=number, interval=interval_text, spread=spread, stratum=stratum_text, words=_words, prose=_prose

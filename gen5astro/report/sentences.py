@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gen5astro.report.appearance import interval_text, number, spread, stratum_text
-from gen5astro.report.findings import CoreRow, classic_threshold, core_rows, gates_with
+from gen5astro.report.findings import CoreRow, classic_threshold, core_rows, gates_with, top_cause
 from gen5astro.verdict import Status
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "classic_fails",
     "comparison_verdict",
     "evaluation_verdict",
+    "join",
     "next_steps",
     "worst_core_row",
 ]
@@ -101,14 +102,14 @@ def _headline(record):
     if status == Status.FAIL:
         if core == Status.FAIL:
             return "The injection changes more than the arc."
-        return f"Not clean: {_and(gates_with(record, Status.FAIL))} failed."
+        return f"Not clean: {join(gates_with(record, Status.FAIL))} failed."
     if status == Status.INSUFFICIENT:
         if core == Status.PASS:
             return "No fault found, but there are too few independent hosts to judge all of it."
         return "Too few independent hosts to judge."
     if status == Status.SKIP:
         return "Nothing was judged."
-    return f"The audit is incomplete: {_and(gates_with(record, Status.ERROR)) or 'a gate'} could not be computed."
+    return f"The audit is incomplete: {join(gates_with(record, Status.ERROR)) or 'a gate'} could not be computed."
 
 
 def _core_sentence(record):
@@ -144,8 +145,7 @@ def _cause_sentence(record):
         return ""
     if top == "unknown":
         return "No single known cause explains it."
-    cause = next((each for each in diagnosis.get("causes", ()) if each["name"] == top), {})
-    confidence = cause.get("confidence")
+    confidence = (top_cause(record) or {}).get("confidence")
     sure = "" if confidence is None else f" (confidence {number(confidence, places=2)})"
     return f"Most likely cause: {top}{sure}."
 
@@ -157,9 +157,9 @@ def _other_gates(record):
     thin = gates_with(record, Status.INSUFFICIENT)
     parts = []
     if failed and core == Status.FAIL:
-        parts.append(f"{_and(failed)} did not pass either.")
+        parts.append(f"{join(failed)} did not pass either.")
     if thin:
-        parts.append(f"{_and(thin)} could not be judged for want of independent hosts.")
+        parts.append(f"{join(thin)} could not be judged for want of independent hosts.")
     return " ".join(parts)
 
 
@@ -178,15 +178,14 @@ def next_steps(record):
     """
     label = record.get("input", {}).get("label") or "PAIRS"
     steps = []
-    diagnosis = record.get("diagnosis") or {}
-    cause = next((each for each in diagnosis.get("causes", ()) if each["name"] == diagnosis.get("top")), {})
+    cause = top_cause(record) or {}
     if cause.get("look_first") and record.get("status") == Status.FAIL:
         steps.append(f"{cause['name']}: {cause['look_first']}")
     failed = gates_with(record, Status.FAIL, Status.ERROR)
     steps += [f"{name}: {advice}" for name, advice in ADVICE.items() if name in failed]
     thin = gates_with(record, Status.INSUFFICIENT)
     if thin:
-        steps.append(f"{_and(thin)}: bring more hosts; more injections into the same hosts do not help.")
+        steps.append(f"{join(thin)}: bring more hosts; more injections into the same hosts do not help.")
     if record.get("status") == Status.PASS:
         steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json`")
     else:
@@ -273,12 +272,23 @@ def evaluation_verdict(record):
         parts.append(f"At a false-positive rate of {rate} % it finds {share} % of the injected arcs.")
     refused = [each for each in record.get("completeness", ()) if each.get("value") is None]
     if refused:
-        rates = _and([f"{number(100 * each['fpr'])} %" for each in refused])
+        rates = join([f"{number(100 * each['fpr'])} %" for each in refused])
         parts.append(f"There are too few negatives to state completeness at {rates}.")
     return Verdict(headline, " ".join(parts))
 
 
-def _and(words):
-    """Join words as a sentence does."""
+def join(words):
+    """Join words as a sentence does.
+
+    Parameters
+    ----------
+    words : iterable of str
+        What to list.
+
+    Returns
+    -------
+    text : str
+        ``one``, ``one and two``, ``one, two and three``.
+    """
     words = list(words)
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -6,6 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gen5astro.report.appearance import interval_text, limits_text, look, number, spread, stratum_text
+from gen5astro.report.baseline import comparison_sentence, of_kind
+from gen5astro.report.causes import shown_magnitudes
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
 from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
@@ -34,6 +36,8 @@ def print_audit(record, *, console=None):
     causes = (record.get("diagnosis") or {}).get("causes")
     if causes:
         console.print(_causes_table(causes))
+    if record.get("baseline"):
+        _print_baseline(record["baseline"], console)
     console.print(_counts(record.get("counts", {})))
     _print_steps("Next", next_steps(record), console)
 
@@ -181,10 +185,48 @@ def _core_table(rows, threshold):
 
 
 def _causes_table(causes):
-    table = _table("Causes, most likely first", "cause", ("confidence", "right"), "look first at")
+    table = _table(
+        "Causes, most likely first", ("cause", "kept"), ("confidence", "right"), "magnitude", "look first at"
+    )
     for cause in causes:
-        _add(table, cause["name"], number(cause.get("confidence"), places=2), cause.get("look_first"))
+        confidence = number(cause.get("confidence"), places=2)
+        _add(table, cause["name"], confidence, shown_magnitudes(cause, ", "), cause.get("look_first"))
     return table
+
+
+def _print_baseline(comparison, console):
+    label = comparison.get("label")
+    console.print(Text(f"Since the audit of {label}" if label else "Since the earlier audit", style="bold"))
+    console.print(Text(comparison_sentence(comparison)))
+    gates, aucs, causes = (of_kind(comparison, kind) for kind in ("gates", "aucs", "causes"))
+    if gates:
+        table = _table("Gates that changed status", ("gate", "kept"), ("before", "kept"), ("after", "kept"))
+        keys = ("status_before", "status_after")
+        for row in gates:
+            _add(
+                table,
+                row["gate"],
+                *(_status(row[key], advisory=row["advisory"]) if row[key] else "none" for key in keys),
+            )
+        console.print(table)
+    columns = [(name, "right") for name in ("before", "after", "change", "95 % interval")]
+    if aucs:
+        table = _table("Judged AUCs in the single view", "gate", ("stratum", "kept"), *columns)
+        for row in aucs:
+            _add(table, row["gate"], stratum_text(row["stratum"] or "all"), *_moved(row, places=3))
+        console.print(table)
+    if causes:
+        table = _table("Causes and their magnitudes", "cause", *columns)
+        for row in causes:
+            name = " ".join(each for each in (row["name"], row["band"], f"[{row['unit']}]") if each)
+            _add(table, name, *_moved(row))
+        console.print(table)
+
+
+def _moved(row, *, places=None):
+    old, new = (number(row[key], places=places) for key in ("before", "after"))
+    change = number(row["change"], places=places, signed=True)
+    return old, new, change, interval_text(row["interval"], places=places)
 
 
 def _counts(counts):

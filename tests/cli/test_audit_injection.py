@@ -1,6 +1,7 @@
 """The verb audit-injection: a verdict as an exit code, files to read, one line for what is wrong."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -151,3 +152,36 @@ def test_what_is_there_is_not_overwritten_unless_forced(clean, tmp_path):
     assert (tmp_path / "audit" / "audit.json").read_text() == "precious"
     forced = run(clean, "--out", tmp_path / "audit", *QUICK, "--force", "--set", "min_effective_hosts=15")
     assert forced.exit_code == 0
+
+
+def test_junit_and_baseline_beside_the_audit(clean, tmp_path):
+    faulty = run(write(tmp_path / "faulty.parquet", fault="pedestal:1"), "--out", tmp_path / "old", *QUICK)
+    assert faulty.exit_code == 3
+    options = ("--junit", tmp_path / "ci" / "audit.xml", "--baseline", tmp_path / "old" / "audit.json")
+    result = run(clean, "--out", tmp_path / "new", *options, *QUICK[:-1], "--set", "min_effective_hosts=15")
+    assert result.exit_code == 0, result.output
+    assert "Was FAIL, is PASS." in result.stdout
+    assert "audit.min_effective_hosts" in result.stdout
+    suites = ElementTree.parse(tmp_path / "ci" / "audit.xml").getroot()
+    assert (suites.get("failures"), suites.get("errors")) == ("0", "0")
+    record = json.loads((tmp_path / "new" / "audit.json").read_text())
+    changed = {row["gate"] for row in record["baseline"]["changes"] if row["name"] is None}
+    assert {"core_leakage", "sky_leakage"} <= changed
+    assert "What changed since" in (tmp_path / "new" / "audit.html").read_text(encoding="utf-8")
+
+
+def test_a_baseline_that_cannot_be_used_is_refused_before_anything_is_measured(clean, tmp_path):
+    (tmp_path / "old.json").write_text('{"schema": "gen5astro-audit/0"}')
+    for name in ("old.json", "none.json"):
+        result = run(clean, "--out", tmp_path / "audit", "--baseline", tmp_path / name, *QUICK)
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        assert name in result.stderr
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_junit_file_that_is_there_is_kept_unless_forced(clean, tmp_path):
+    (tmp_path / "audit.xml").write_text("precious")
+    result = run(clean, "--out", tmp_path / "audit", "--junit", tmp_path / "audit.xml", *QUICK)
+    assert result.exit_code == 2
+    assert (tmp_path / "audit.xml").read_text() == "precious"

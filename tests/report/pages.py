@@ -1,6 +1,7 @@
 """One page of each kind, as files."""
 
 from gen5astro.io.pairs import Reject
+from gen5astro.report.baseline import with_baseline
 from gen5astro.report.html import write_audit_page, write_demo_page, write_evaluation_page, write_training_page
 from tests.report.records import make_audit, make_demo, make_evaluation, make_training, make_worst
 
@@ -15,8 +16,15 @@ def _evaluation(path):
     write_evaluation_page(record, path, images={record["candidates"][0]["name"]: make_worst(1)[0]["stamp"]})
 
 
+def _mended(path):
+    record = with_baseline(make_audit(), make_audit(excess=0.14, label="faulty.parquet"))
+    record["worst_pairs"] = [{"row": 3, "pair_id": "pair-3", "theta_e_arcsec": 1.2, "reason": "3 % too much"}]
+    write_audit_page(record, [], path, why="pairs.parquet: got no such file")
+
+
 PAGES = {
     "audit": _audit,
+    "mended": _mended,
     "evaluation": _evaluation,
     "training": lambda path: write_training_page(make_training(), path),
     "demo": lambda path: write_demo_page(make_demo(), path),

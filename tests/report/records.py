@@ -88,13 +88,27 @@ def make_diagnosis():
     """A diagnosis that finds a pedestal."""
     magnitude = {band: {"value": 0.0025, "error": 0.0001, "unit": "nmgy / pix"} for band in "grz"}
     look_first = "the constant that is added when the arc image is made"
+    scaling = {"theta_e": "none", "host_flux": {"value": 0.01, "error": 0.02, "unit": ""}}
+    x = [0.7, 1.2, 1.8, 2.5]
+    evidence = [
+        {
+            "label": "level [nmgy / pix] against theta_E",
+            "x": x,
+            "y": [0.0024, 0.0026, 0.0025, 0.0025],
+            "yerr": [1e-4] * 4,
+        },
+        {"label": "level by band", "x": ["g", "r", "z"], "y": [0.0025, 0.0025, None], "y_label": "nmgy / pix"},
+    ]
     return {
         "top": "pedestal",
         "causes": [
-            {"name": "pedestal", "confidence": 0.99, "magnitude": magnitude, "look_first": look_first},
+            {
+                "name": "pedestal", "confidence": 0.99, "magnitude": magnitude, "look_first": look_first,
+                "scaling": scaling, "evidence": evidence,
+            },
             {"name": "gain", "confidence": 0.01, "magnitude": {}, "look_first": "the zero points"},
         ],
-    }
+    }  # fmt: skip
 
 
 def make_worst(n, *, pedestal=0.0, pair_id="pair", seed=1):

@@ -1,0 +1,233 @@
+"""A paragraph on an audit to paste into a paper's section on methods, with its numbers and what it cites."""
+
+import re
+
+from gen5astro.report.appearance import interval_text, limits_text, number, stratum_text
+from gen5astro.report.causes import shown_magnitudes
+from gen5astro.report.findings import core_rows, gates_with, top_cause
+from gen5astro.report.references import REFERENCES
+from gen5astro.report.sentences import join
+from gen5astro.verdict import Status
+
+__all__ = ["cited", "methods_paragraph", "methods_text"]
+
+_CITATION = re.compile(r"\[((?:@\w+)(?:; @\w+)*)\]")
+_SOFTWARE = {
+    "astropy": "astropy2022",
+    "numba": "numba2015",
+    "numpy": "numpy2020",
+    "scikit-learn": "scikitlearn2011",
+    "scipy": "scipy2020",
+}
+
+
+def methods_paragraph(record):
+    """Write the paragraph; a number that the record does not hold is left out with its sentence.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    paragraph : str
+        Plain text; works are cited by authors and year.
+    """
+    return _CITATION.sub(lambda match: f"({'; '.join(_labels(match))})", _draft(record))
+
+
+def cited(record):
+    """List what the paragraph cites.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    references : dict of Reference
+        By BibTeX key, in the order of the text.
+    """
+    keys = [key for match in _CITATION.finditer(_draft(record)) for key in _keys(match)]
+    return {key: REFERENCES[key] for key in dict.fromkeys(keys)}
+
+
+def methods_text(record):
+    """Return the paragraph with the BibTeX entries of what it cites.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    text : str
+        Paragraph, blank line, entries.
+    """
+    entries = [reference.bibtex(key) for key, reference in cited(record).items()]
+    return "\n\n".join([methods_paragraph(record), *entries]) + "\n"
+
+
+def _keys(match):
+    return [key.strip().removeprefix("@") for key in match[1].split(";")]
+
+
+def _labels(match):
+    return [REFERENCES[key].label for key in _keys(match)]
+
+
+def _draft(record):
+    """Paragraph in which works are cited as ``[@key]``."""
+    parts = (_sample, _groups, _features, _classifier, _explained, _numbers, _judgment, _cause, _software)
+    return " ".join(sentence for part in parts for sentence in [part(record)] if sentence)
+
+
+def _setting(record, section, key):
+    return record.get("provenance", {}).get("config", {}).get(section, {}).get(key)
+
+
+def _sample(record):
+    counts, source = record.get("counts", {}), record.get("input", {})
+    if counts.get("measured") is None:
+        return ""
+    sentence = (
+        f"We audited {number(counts['measured'])} pairs of a stamp, the image of a galaxy with an injected arc, and "
+        "its ctrl, the same image without"
+    )
+    if counts.get("hosts") is not None:
+        sentence += f", on {number(counts['hosts'])} independent hosts"
+    if source.get("shape") and source.get("pixel_scale") and source.get("bands"):
+        height, width = source["shape"]
+        sentence += f" ({join(source['bands'])}; {width} x {height} pixels of {number(source['pixel_scale'])} arcsec)"
+    rejected = counts.get("rejected")
+    lost = f" Of {number(counts.get('read'))} rows, {number(rejected)} could not be read." if rejected else ""
+    return f"{sentence}, with gen5astro.{lost}"
+
+
+def _groups(record):
+    separation = _setting(record, "audit", "min_separation_arcsec")
+    least = _setting(record, "audit", "min_effective_hosts")
+    if separation is None or least is None:
+        return ""
+    return (
+        f"Objects on one host or closer than {number(separation)} arcsec form one group, the unit of every resampling; "
+        f"nothing was judged on fewer than {number(least)} effective groups [@kish1965]."
+    )
+
+
+def _features(record):
+    radius, apertures = (_setting(record, "measure", key) for key in ("core_radius_arcsec", "apertures_arcsec"))
+    if "core_leakage" not in record.get("gates", {}) or not apertures:
+        return ""
+    radii = join(number(each) for each in apertures)
+    core = "" if radius is None else f" The core is the disk within {number(radius)} arcsec."
+    return (
+        f"Fluxes were summed in exact circular apertures of {radii} arcsec, checked against photutils "
+        f"[@photutils].{core}"
+    )
+
+
+def _classifier(record):
+    folds, draws, permutations = (_setting(record, "audit", key) for key in ("folds", "bootstraps", "permutations"))
+    if "core_leakage" not in record.get("gates", {}) or folds is None or draws is None:
+        return ""
+    null = "" if not permutations else f", and the null from {number(permutations)} label permutations [@ojala2010]"
+    return (
+        "A standardized logistic regression [@scikitlearn2011] on brightnesses, concentrations and colors of the core "
+        f"was cross-validated in {number(folds)} folds that keep groups whole; its score is the area under the ROC "
+        f"curve [@hanley1982], AUC. Intervals (95 %) are from {number(draws)} bootstrap draws over groups [@efron1979]"
+        f"{null}."
+    )
+
+
+def _explained(record):
+    gates = record.get("gates", {})
+    if "core_leakage" not in gates:
+        return ""
+    beta = _setting(record, "measure", "moffat_beta")
+    budget = ""
+    if "flux_budget" in gates and beta is not None:
+        budget = (
+            " The flux that the arc can bring into the core was bracketed by a Gaussian and a Moffat PSF of "
+            f"beta = {number(beta)} [@moffat1969], and by a perfect ring and a source with its counter-image."
+        )
+    return (
+        "The explained AUC is that of the same classifier, folds and draws on stamps rebuilt as the ctrl plus the "
+        "residual less the artifacts fitted to it outside the arc; the unexplained AUC, the difference of the two, is "
+        f"what was judged.{budget}"
+    )
+
+
+def _numbers(record):
+    rows = [row for row in core_rows(record, view="single") if (row.measured or {}).get("value") is not None]
+    if not rows:
+        return ""
+    words = []
+    for row in rows:
+        values = [(each or {}).get("value") for each in (row.measured, row.explained, row.unexplained)]
+        measured, explained = (number(value, places=3) for value in values[:2])
+        unexplained = number(values[2], places=3, signed=True)
+        interval = interval_text((row.unexplained or {}).get("interval"), places=3)
+        more = [interval] if interval else []
+        more += [f"{number(row.hosts, places=1)} effective hosts"] if row.hosts is not None else []
+        more += ["not judged"] if not row.judged else []
+        words.append(f"{stratum_text(row.stratum)}: {measured}, {explained}, {unexplained}{_aside(more)}")
+    return f"Measured, explained and unexplained core AUC: {'; '.join(words)}."
+
+
+def _aside(words):
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _judgment(record):
+    findings = record.get("gates", {}).get("core_leakage", {}).get("findings") or ()
+    limit = next((limits_text(each.get("low"), each.get("high")) for each in findings if _limited(each)), "")
+    parts = (
+        [f"An unexplained AUC {limit} was allowed in each stratum, without correction for their number."]
+        if limit
+        else []
+    )
+    kinds = {
+        "passed": (Status.PASS,),
+        "did not apply": (Status.SKIP,),
+        "failed": (Status.FAIL,),
+        "could not be judged": (Status.INSUFFICIENT, Status.ERROR),
+    }
+    named = {words: gates_with(record, *statuses) for words, statuses in kinds.items()}
+    told = [f"{join(names)} {words}" for words, names in named.items() if names]
+    parts.append(f"Of the gates, {'; '.join(told)}." if told else "")
+    if record.get("status"):
+        parts.append(f"The audit's verdict is {record['status']}.")
+    return " ".join(part for part in parts if part)
+
+
+def _limited(finding):
+    return finding["name"] == "unexplained_auc" and finding.get("view") == "single" and finding.get("high") is not None
+
+
+def _cause(record):
+    cause = top_cause(record)
+    if cause is None:
+        return ""
+    sure = "" if cause.get("confidence") is None else f" (confidence {number(cause['confidence'], places=2)})"
+    sizes = shown_magnitudes(cause)
+    size = f", of {sizes}" if sizes else ""
+    return f"The most likely cause of the residual is {cause['name'].replace('_', ' ')}{sure}{size}."
+
+
+def _software(record):
+    provenance = record.get("provenance", {})
+    versions = dict(provenance.get("versions") or {})
+    own = versions.pop("gen5astro", None)
+    if own is None:
+        return ""
+    used = [
+        f"{name} {version}{f' [@{_SOFTWARE[name]}]' if name in _SOFTWARE else ''}" for name, version in versions.items()
+    ]
+    seed, digest = _setting(record, "audit", "seed"), provenance.get("input_digest")
+    kept = [] if seed is None else [f"seed {seed}"]
+    kept += [f"digest of the pixels {digest[:16]}"] if digest else []
+    return f"Software: {join([f'gen5astro {own}', *used])}{_aside(kept)}."

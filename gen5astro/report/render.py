@@ -1,0 +1,44 @@
+"""An audit's record in each form that it can be shown in, as text."""
+
+from gen5astro.report.html import audit_page
+from gen5astro.report.json import encode
+from gen5astro.report.junit import junit_xml
+from gen5astro.report.methods import methods_text
+from gen5astro.report.record import read_rejects, read_worst
+from gen5astro.report.terminal import print_audit
+
+__all__ = ["render_audit"]
+
+
+def render_audit(record, form, *, rejects=None, pairs=None):
+    """Show an audit's record in one form.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+    form : {'html', 'junit', 'text', 'methods', 'json'}
+        The form.
+    rejects : path-like, optional
+        ``rejects.parquet`` of the audit, for the page.
+    pairs : str, optional
+        Where the pairs are now, for the page; default: where they were when they were audited.
+
+    Returns
+    -------
+    text : str
+        The tables are without color.
+    """
+    if form == "html":
+        worst, why = read_worst(record, pairs=pairs)
+        return audit_page(record, worst, rejects=() if rejects is None else read_rejects(rejects), why=why)
+    return {"junit": junit_xml, "methods": methods_text, "json": encode, "text": _tables}[form](record)
+
+
+def _tables(record):
+    from rich.console import Console
+
+    console = Console(highlight=False, force_terminal=False)
+    with console.capture() as captured:
+        print_audit(record, console=console)
+    return captured.get()
