@@ -7,15 +7,12 @@ import numpy as np
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError
-from gen5astro.inject.draw import draw_injections, item_generator
-from gen5astro.inject.faults import apply_fault, parse_fault
-from gen5astro.inject.render import render_arcs
-from gen5astro.io.ingest import ingest_row
-from gen5astro.io.pairs import PairBlock
+from gen5astro.inject.arcs import Arcs, adapt_draws, check_engine, cut_hosts, pair_block
+from gen5astro.inject.draw import draw_injections
+from gen5astro.inject.faults import parse_fault
 
-__all__ = ["COLUMN_NOTES", "describe_injection", "inject_blocks", "write_pairs"]
+__all__ = ["COLUMN_NOTES", "RECORD_KEY", "describe_injection", "inject_blocks", "pair_writer", "write_pairs"]
 
-_ARC_NOISE, _FAULT_NOISE = 1, 2
 _WRITE_BLOCK = 128
 
 COLUMN_NOTES = {
@@ -34,6 +31,8 @@ COLUMN_NOTES = {
     "source_y": "source minus lens [arcsec], along y",
     "source_radius_arcsec": "half-light radius of the Sersic source [arcsec]",
     "source_index": "Sersic index",
+    "source_e1": "ellipticity of the source",
+    "source_e2": "ellipticity of the source",
     "lens_e1": "ellipticity of the lens, from the host's light",
     "lens_e2": "ellipticity of the lens, from the host's light",
     "gamma1": "external shear",
@@ -42,6 +41,9 @@ COLUMN_NOTES = {
     "center_y": "the lens, at the host's centroid [pix]",
 }
 """Meaning of the catalog columns; ``psfsize_<band>`` and ``source_mag_<band>`` beside them."""
+
+RECORD_KEY = "gen5astro.injection = "
+"""What stands before the record in the description of the column ``pair_id``."""
 
 
 def inject_blocks(hosts, n, *, seed, config, fault=None, block=256, threads=None):
@@ -77,18 +79,19 @@ def inject_blocks(hosts, n, *, seed, config, fault=None, block=256, threads=None
     if n < 1 or block < 1 or len(hosts) < 1:
         raise ConfigError("inject", got=f"n={n}, block={block}, {len(hosts)} hosts", expected="at least 1 of each")
     planted = None if fault is None else parse_fault(fault)
+    check_engine(config)
     draw_injections(hosts, 0, 1, seed=seed, config=config)
     spans = ((start, min(start + block, n)) for start in range(0, n, block))
     return map_blocks(lambda span: _block(hosts, *span, seed, config, planted), spans, threads=threads)
 
 
-def describe_injection(hosts, *, seed, config, fault=None):
+def describe_injection(label, *, seed, config, fault=None):
     """Describe an injection as a record to keep with its output.
 
     Parameters
     ----------
-    hosts : gen5astro.sample.hosts.Hosts
-        The galaxies.
+    label : str
+        What the hosts are called.
     seed : int
         Seed.
     config : gen5astro.config.InjectConfig
@@ -102,7 +105,32 @@ def describe_injection(hosts, *, seed, config, fault=None):
         Plain types: ``hosts, seed, config, fault`` (None or its name and strength).
     """
     planted = None if fault is None else dict(zip(("name", "strength"), parse_fault(fault), strict=True))
-    return {"hosts": hosts.label, "seed": seed, "config": as_dict(config), "fault": planted}
+    return {"hosts": label, "seed": seed, "config": as_dict(config), "fault": planted}
+
+
+def pair_writer(path, pairs, record, *, force=False):
+    """Open a file of pairs that keeps, with the meaning of its columns, the record of its injection.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write.
+    pairs : object
+        What has the ``bands`` and the ``pixel_scale`` of the pairs: hosts, or a source of pairs.
+    record : dict
+        From `describe_injection`.
+    force : bool
+        Whether a file that is there may be replaced.
+
+    Returns
+    -------
+    writer : gen5astro.io.parquet.PairWriter
+        A context manager.
+    """
+    from gen5astro.io.parquet import PairWriter
+
+    notes = COLUMN_NOTES | {"pair_id": f"{COLUMN_NOTES['pair_id']}; {RECORD_KEY}{json.dumps(record)}"}
+    return PairWriter(path, pairs.bands, pairs.pixel_scale, column_notes=notes, force=force)
 
 
 def write_pairs(hosts, n, path, *, seed, config, fault=None, threads=None, force=False, advance=None):
@@ -132,12 +160,9 @@ def write_pairs(hosts, n, path, *, seed, config, fault=None, threads=None, force
     advance : callable, optional
         Called with the number of pairs written since the last call.
     """
-    from gen5astro.io.parquet import PairWriter
-
     blocks = inject_blocks(hosts, n, seed=seed, config=config, fault=fault, block=_WRITE_BLOCK, threads=threads)
-    record = describe_injection(hosts, seed=seed, config=config, fault=fault)
-    notes = COLUMN_NOTES | {"pair_id": f"{COLUMN_NOTES['pair_id']}; gen5astro.injection = {json.dumps(record)}"}
-    with PairWriter(path, hosts.bands, hosts.pixel_scale, column_notes=notes, force=force) as writer:
+    record = describe_injection(hosts.label, seed=seed, config=config, fault=fault)
+    with pair_writer(path, hosts, record, force=force) as writer:
         for block in blocks:
             writer.write(block)
             if advance is not None:
@@ -145,42 +170,14 @@ def write_pairs(hosts, n, path, *, seed, config, fault=None, threads=None, force
 
 
 def _block(hosts, start, stop, seed, config, planted):
-    draws = draw_injections(hosts, start, stop, seed=seed, config=config)
+    numbers = np.arange(start, stop, dtype=np.int64)
+    draws = adapt_draws(draw_injections(hosts, start, stop, seed=seed, config=config), config)
     rows = draws["host"]
-    cutouts = [hosts.cutout(row, config.size) for row in rows]
-    ctrl = np.stack([cutout for cutout, _ in cutouts])
-    draws["center_x"], draws["center_y"] = np.array([center for _, center in cutouts]).T
-    arcs, draws["magnification"] = render_arcs(
-        draws,
-        (config.size, config.size),
-        hosts.pixel_scale,
-        hosts.psf,
-        bands=hosts.bands,
-        supersampling=config.supersampling,
-    )
-    if config.poisson:
-        for at, index in enumerate(range(start, stop)):
-            _add_photon_noise(arcs[at], config.gain_electrons_per_nmgy, item_generator(seed, index, purpose=_ARC_NOISE))
-    sigma = hosts.sky_sigma[rows]
-    stamp = ctrl + arcs.astype(np.float32)
-    if planted is not None:
-        stamp = np.concatenate(
-            [_plant(stamp, ctrl, sigma, at, seed, start + at, planted) for at in range(stop - start)]
-        )
-    draws["arc_snr"] = np.sqrt(((arcs / sigma[:, :, None, None]) ** 2).sum((1, 2, 3)))
-    return _pair_block(hosts, stamp, ctrl, _catalog(hosts, draws, start, seed), start)
-
-
-def _add_photon_noise(arc, electrons, rng):
-    expected = np.maximum(arc, 0) * electrons
-    arc += (rng.poisson(expected) - expected) / electrons
-
-
-def _plant(stamp, ctrl, sigma, at, seed, index, planted):
-    one = slice(at, at + 1)
-    rng = item_generator(seed, index, purpose=_FAULT_NOISE)
-    name, strength = planted
-    return apply_fault(stamp[one], ctrl[one], name=name, strength=strength, sky_sigma=sigma[one], rng=rng)
+    ctrl, draws["center_x"], draws["center_y"] = cut_hosts(hosts, rows, config.size)
+    arcs = Arcs(seed=seed, config=config, planted=planted, bands=hosts.bands, pixel_scale=hosts.pixel_scale)
+    stamp, measured = arcs.add(ctrl, draws, numbers, psf=hosts.psf, sky_sigma=hosts.sky_sigma[rows])
+    catalog = _catalog(hosts, draws | measured, start, seed)
+    return pair_block(stamp, ctrl, catalog, numbers, bands=hosts.bands, pixel_scale=hosts.pixel_scale)
 
 
 def _catalog(hosts, draws, start, seed):
@@ -198,23 +195,3 @@ def _catalog(hosts, draws, start, seed):
         catalog[f"psfsize_{band}"] = np.full(len(rows), fwhm)
     shown = [name for name in COLUMN_NOTES if name in draws] + [f"source_mag_{band}" for band in hosts.bands]
     return catalog | {name: draws[name] for name in shown}
-
-
-def _pair_block(hosts, stamp, ctrl, catalog, start):
-    pixels = np.empty((2, *stamp.shape), dtype=np.float32)
-    count, bands = stamp.shape[:2]
-    digest = np.empty((count, 2), dtype=np.uint64)
-    census = np.empty((count, 2, bands, 4))
-    for side, images in enumerate((stamp, ctrl)):
-        for row in range(count):
-            census[row, side], digest[row, side] = ingest_row(images[row], pixels[side, row])
-    return PairBlock(
-        stamp=pixels[0],
-        ctrl=pixels[1],
-        catalog=catalog,
-        row=np.arange(start, start + count, dtype=np.int64),
-        digest=digest,
-        census=census,
-        bands=hosts.bands,
-        pixel_scale=hosts.pixel_scale,
-    )

@@ -14,7 +14,7 @@ from gen5astro.errors import ConfigError, ShapeError
 from gen5astro.inject.lens import lens_terms
 from gen5astro.inject.rays import shoot
 
-__all__ = ["render_arcs", "render_source"]
+__all__ = ["psf_convolution", "render_arcs", "render_source"]
 
 _FAINTEST = 1e-7
 _STEEPEST = 0.1
@@ -51,7 +51,7 @@ def render_arcs(parameters, shape, pixel_scale, psf, *, bands, supersampling, re
     count = len(parameters["theta_e_arcsec"])
     arcs = np.empty((count, len(bands), *shape))
     magnification = np.empty(count)
-    convolve = _convolution(psf, shape)
+    convolve = psf_convolution(psf, shape)
     for row in range(count):
         one = {name: values[row] for name, values in parameters.items()}
         light = render_source(one, shape, pixel_scale, supersampling=supersampling, refine=refine)
@@ -61,8 +61,26 @@ def render_arcs(parameters, shape, pixel_scale, psf, *, bands, supersampling, re
     return arcs, magnification
 
 
-def _convolution(psf, shape):
-    """Function that convolves an image of `shape` with each PSF and keeps its frame; outside it there is no light."""
+def psf_convolution(psf, shape):
+    """Make the function that convolves an image with each PSF and keeps its frame; outside it there is no light.
+
+    Parameters
+    ----------
+    psf : float64 array, (band, k, k)
+        PSF of each band, centered on pixel (k // 2, k // 2).
+    shape : tuple of int
+        ``(y, x)`` of the images.
+
+    Returns
+    -------
+    convolve : callable
+        ``convolve(light)`` of a float64 array (y, x) is a float64 array (band, y, x).
+
+    Raises
+    ------
+    ShapeError
+        If the PSF has an even side.
+    """
     sides = psf.shape[-2:]
     if psf.ndim != 3 or not all(side % 2 for side in sides):
         raise ShapeError("PSF", got=psf.shape, expected="(band, k, k) with odd k")

@@ -96,3 +96,73 @@ def test_help_teaches_with_an_example_and_lists_the_faults():
     result = run("--help")
     assert "gen5astro inject sample --out pairs.parquet" in result.output
     assert all(name in result.output for name in FAULTS)
+
+
+def test_a_faulty_file_is_made_again_without_its_fault(tmp_path):
+    files = {name: tmp_path / f"{name}.parquet" for name in ("clean", "faulty", "mended")}
+    options = ("--n", 4, "--seed", 3, "--size", 32, "--quiet")
+    run("sample", "--out", files["clean"], *options)
+    run("sample", "--out", files["faulty"], "--fault", "pedestal", *options)
+    result = run("sample", "--like", files["faulty"], "--out", files["mended"])
+    assert result.exit_code == 0, result.output
+    assert "ctrls of" not in result.output
+    assert np.array_equal(read(files["mended"]).digest, read(files["clean"]).digest)
+    assert not np.array_equal(read(files["faulty"]).digest, read(files["clean"]).digest)
+
+
+def test_the_ctrls_of_a_table_can_be_the_hosts(tmp_path):
+    theirs, ours = tmp_path / "theirs.parquet", tmp_path / "ours.parquet"
+    run("sample", "--out", theirs, "--n", 3, "--size", 32, "--quiet")
+    result = run("ctrl", "--like", theirs, "--out", ours)
+    assert result.exit_code == 0, result.output
+    assert np.array_equal(read(ours).ctrl, read(theirs).ctrl)
+
+
+def test_rows_left_out_and_other_ctrls_are_said(tmp_path):
+    theirs, ours = tmp_path / "theirs.parquet", tmp_path / "ours.parquet"
+    run("sample", "--out", theirs, "--n", 3, "--size", 32, "--quiet")
+    table = pq.read_table(theirs)
+    ctrls = table["ctrl_stamp_npz"].to_pylist()
+    ctrls[0], ctrls[2] = b"no zip", ctrls[1]
+    changed = table.set_column(table.schema.get_field_index("ctrl_stamp_npz"), "ctrl_stamp_npz", [ctrls])
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), theirs)
+    result = run("sample", "--like", theirs, "--out", ours, "--set", "audit.max_reject_fraction=0.5")
+    assert result.exit_code == 0, result.output
+    assert "left out 1 rows that cannot be read; row 0" in result.output
+    assert "1 ctrls of" in result.output
+    assert len(read(ours)) == 2
+
+
+def test_lenstronomy_renders_models_of_its_own(tmp_path):
+    out = tmp_path / "pairs.parquet"
+    options = ("--engine", "lenstronomy", "--lens-model", "EPL, SHEAR", "--set", "inject.lens_kwargs.gamma=2.1")
+    result = run("sample", "--out", out, "--n", 2, "--size", 32, *options)
+    assert result.exit_code == 0, result.output
+    assert np.all(read(out).catalog["arc_snr"] > 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--n", "3"], "--n"),
+        (["--size", "32"], "--size"),
+        (["--column", "theta_e_arcsec=r"], "no such column"),
+        (["--fault", "pedestall"], "did you mean 'pedestal'"),
+        (["--engine", "lenstronomy", "--lens-model", "SIEE"], "did you mean 'SIE'"),
+        (["--lens-model", "EPL"], "--engine lenstronomy"),
+    ],
+)
+def test_bad_requests_beside_like_are_one_line(tmp_path, arguments, said):
+    theirs, ours = tmp_path / "theirs.parquet", tmp_path / "ours.parquet"
+    run("sample", "--out", theirs, "--n", 1, "--size", 32, "--quiet")
+    result = run("sample", "--like", theirs, "--out", ours, "--quiet", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert result.output.count("\n") == 1
+    assert not ours.exists()
+
+
+def test_columns_are_named_for_a_table_only(tmp_path):
+    result = run("sample", "--out", tmp_path / "pairs.parquet", "--column", "theta_e=r", "--quiet")
+    assert result.exit_code == 2
+    assert "--like PAIRS" in result.output

@@ -111,7 +111,7 @@ def test_the_catalog_names_the_fault_nowhere():
 
 
 def test_the_record_says_what_was_asked_for():
-    record = describe_injection(load_hosts(), seed=5, config=SMALL, fault="gain:1.3")
+    record = describe_injection("sample", seed=5, config=SMALL, fault="gain:1.3")
     assert record["hosts"] == "sample"
     assert record["fault"] == {"name": "gain", "strength": 1.3}
     assert record["config"]["size"] == 40
