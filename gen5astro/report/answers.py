@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from gen5astro.report.appearance import interval_text, look, number, spread, stratum_text
-from gen5astro.report.causes import shown_magnitudes
+from gen5astro.report.causes import NO_FAULT, shown_magnitudes
 from gen5astro.report.findings import core_rows, deciding_finding, gates_with, top_cause
 from gen5astro.report.sentences import join, worst_core_row
 from gen5astro.verdict import Status
@@ -195,6 +195,8 @@ def _cause_words(record):
     cause = top_cause(record)
     if cause is None:
         return " The record names no cause."
+    if cause["name"] in NO_FAULT:
+        return " No known cause explains it." if cause["name"] == "unknown" else " No mark of a fault was found."
     sizes = shown_magnitudes(cause)
     size = f" ({sizes})" if sizes else ""
     first = f" Look first at: {cause['look_first'].rstrip('.')}." if cause.get("look_first") else ""

@@ -1,5 +1,6 @@
 """The causes that a diagnosis ranks, made ready to be shown; what a diagnosis does not say is left out."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,19 @@ from markupsafe import Markup
 from gen5astro.report.appearance import THETA_E, number, stratum_text
 from gen5astro.report.drawing import ACCENT, MUTED, new_figure, to_svg
 
-__all__ = ["ShownCause", "evidence_plot", "magnitude_text", "scaling_rows", "shown_causes", "shown_magnitudes"]
+__all__ = [
+    "NO_FAULT",
+    "ShownCause",
+    "evidence_plot",
+    "magnitude_text",
+    "scaling_rows",
+    "shown_causes",
+    "shown_magnitudes",
+]
+
+
+NO_FAULT = ("physical", "unknown")
+LIKELY = 0.5
 
 
 @dataclass(frozen=True)
@@ -21,8 +34,12 @@ class ShownCause:
         The cause.
     confidence : float or None
         From 0 to 1.
-    is_top : bool
-        Whether the diagnosis names it.
+    is_named : bool
+        Whether the diagnosis names it: it is the top cause, or as likely as not to be one of several.
+    is_known : bool
+        Whether it is a fault of the injection, rather than ``physical`` or ``unknown``.
+    share : float or None
+        Its share of the variance of all that is no arc.
     look_first : str
         Where to look in the injection code.
     magnitude : list of tuple of str
@@ -35,7 +52,9 @@ class ShownCause:
 
     name: str
     confidence: float | None
-    is_top: bool
+    is_named: bool
+    is_known: bool
+    share: float | None
     look_first: str
     magnitude: list[tuple[str, str]]
     scaling: list[tuple[str, str]]
@@ -64,7 +83,9 @@ def shown_causes(record):
             ShownCause(
                 name=cause["name"],
                 confidence=cause.get("confidence"),
-                is_top=cause["name"] == diagnosis.get("top"),
+                is_named=cause["name"] == diagnosis.get("top") or (cause.get("confidence") or 0.0) >= LIKELY,
+                is_known=cause["name"] not in NO_FAULT,
+                share=cause.get("share"),
                 look_first=cause.get("look_first") or "",
                 magnitude=[(band, magnitude_text(each)) for band, each in (cause.get("magnitude") or {}).items()],
                 scaling=scaling_rows(cause.get("scaling")),
@@ -89,10 +110,20 @@ def magnitude_text(magnitude):
     """
     if not isinstance(magnitude, dict):
         return number(magnitude)
-    text = number(magnitude.get("value"))
-    if magnitude.get("error") is not None:
-        text += f" \N{PLUS-MINUS SIGN} {number(magnitude['error'])}"
+    value, error = magnitude.get("value"), magnitude.get("error")
+    places = _places(error)
+    text = number(value, places=places)
+    if error is not None:
+        text += f" \N{PLUS-MINUS SIGN} {number(error, places=places)}"
     return f"{text} {magnitude.get('unit') or ''}".strip()
+
+
+def _places(error):
+    """Decimal places that show two digits of an error; None where that would not be a decimal number one can read."""
+    if not error or not math.isfinite(error):
+        return None
+    places = 1 - math.floor(math.log10(error))
+    return max(places, 0) if places <= 7 else None
 
 
 def shown_magnitudes(cause, between="; "):
@@ -119,8 +150,8 @@ def scaling_rows(scaling):
     Parameters
     ----------
     scaling : str, dict or None
-        A sentence; or by what it was held against (``theta_e``, ``arc_flux``, ...) a number, a word, or a dict with
-        ``value``, ``error`` and ``unit``.
+        A sentence; or by what it was held against (``theta_e``, ``arc_flux``, ...) a rank correlation, a word, or a
+        dict with ``value``, ``error`` and ``unit``.
 
     Returns
     -------
@@ -130,7 +161,7 @@ def scaling_rows(scaling):
     if not scaling:
         return []
     if isinstance(scaling, dict):
-        return [(_quantity(key), magnitude_text(each)) for key, each in scaling.items() if each is not None]
+        return [(_quantity(key), _tendency(each)) for key, each in scaling.items() if each is not None]
     sentences = scaling if isinstance(scaling, (list, tuple)) else [scaling]
     return [("", str(each)) for each in sentences]
 
@@ -174,6 +205,11 @@ def evidence_plot(evidence, *, name):
         axes.set(**{f"{axis}label": _greek(str(evidence.get(f"{axis}_label") or "")) for axis in "xy"})
     points = "; ".join(f"{names[at] if names else number(x[at])}: {number(y[at])}" for at in np.flatnonzero(known)[:20])
     return to_svg(figure, name, f"Evidence: {label}. {points}.")
+
+
+def _tendency(each):
+    is_number = isinstance(each, (int, float)) and not isinstance(each, bool)
+    return f"rank correlation {number(each, places=2, signed=True)}" if is_number else magnitude_text(each)
 
 
 def _greek(text):

@@ -56,12 +56,15 @@ def test_a_clean_injection_need_not_be_mended_and_a_faulty_one_must():
     assert answer(CLEAN, MEND).answer.startswith("No.")
     faulty = answer(FAULTY, MEND)
     assert faulty.answer.startswith("Yes. core_leakage and sky_leakage failed.")
-    for words in ("pedestal", "g 0.0025 ± 0.0001 nmgy / pix", "the constant that is added"):
+    for words in ("pedestal", "g 0.00250 ± 0.00010 nmgy / pix", "the constant that is added"):
         assert words in faulty.answer
     assert {each["gate"] for each in faulty.evidence} == {"core_leakage", "sky_leakage"}
     nameless = copy.deepcopy(FAULTY)
     del nameless["diagnosis"]
     assert "names no cause" in answer(nameless, MEND).answer
+    for name, words in (("unknown", "No known cause explains it."), ("physical", "No mark of a fault was found.")):
+        nameless["diagnosis"] = {"top": name, "causes": [{"name": name}]}
+        assert answer(nameless, MEND).answer.endswith(words)
 
 
 @pytest.mark.parametrize("status", ["INSUFFICIENT", "ERROR"])

@@ -30,7 +30,7 @@ def test_the_numbers_are_those_of_the_record():
         "998 pairs", "30 independent hosts", "g, r and z; 64 x 64 pixels of 0.262 arcsec", "2 could not be read",
         "disk within 1 arcsec", "5 folds", "1,000 bootstrap draws", "50 label permutations", "fewer than 20 effective",
         "0.850, 0.706, +0.144 (0.124 to 0.164", "θ_E ≥ 2″: 0.730, 0.586, +0.144", "An unexplained AUC ≤ 0.03",
-        "sky_leakage failed", "verdict is FAIL", "pedestal (confidence 0.99), of g 0.0025 ± 0.0001 nmgy / pix",
+        "sky_leakage failed", "verdict is FAIL", "pedestal (confidence 0.99), of g 0.00250 ± 0.00010 nmgy / pix",
         "gen5astro 0.1", "astropy 8.0", "seed 4", "0123456789abcdef)",
     ):  # fmt: skip
         assert words in paragraph, words
@@ -83,3 +83,13 @@ def test_a_stratum_that_was_not_judged_is_said_to_be_so():
         if finding["stratum"] == "theta_e<1" and finding["name"] == "unexplained_auc":
             finding["status"] = "INSUFFICIENT"
     assert re.search(r"θ_E < 1″: [^;]*not judged\)", methods_paragraph(record))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("physical", "no mark of a fault"), ("unknown", "no known cause explains")]
+)
+def test_a_diagnosis_that_names_no_fault_is_told_as_such(name, words):
+    record = full_audit() | {"diagnosis": {"top": name, "causes": [{"name": name, "confidence": 0.97}]}}
+    paragraph = methods_paragraph(record)
+    assert words in paragraph
+    assert "most likely cause" not in paragraph
