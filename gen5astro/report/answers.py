@@ -205,38 +205,44 @@ def _cause_words(record):
 
 def _without_ctrl(record):
     gate = "normalization_leakage"
-    evidence = [each for each in _found(record, gate) if (each.get("stratum") or "all") == "all"]
-    if not evidence or _status(record, gate) in (Status.ERROR, Status.SKIP):
+    found = _found(record, gate, view="single", stratum="all")
+    judged = [each for each in found if each.get("status") != Status.SKIP]
+    if not judged or _status(record, gate) in (Status.ERROR, Status.SKIP):
         answer = (
             "whether an image normalized by itself alone carries the label; normalization_leakage answers that. The "
             "view single needs no ctrl, the view paired cannot be used without one."
         )
         return answer, []
-    note = record["gates"][gate].get("note") or ""
     answer = (
-        "Use the view single, which needs no ctrl, and statistics of the image itself: normalization_leakage says "
-        f"{look(_status(record, gate)).word}.{f' {note[0].upper()}{note[1:]}.' if note else ''}"
+        "Use the view single, which needs no ctrl, and a normalizer that reads the image alone: normalization_leakage "
+        f"says {look(_status(record, gate)).word} of the one that is configured"
     )
-    return answer, evidence
+    best = next((each["name"].partition(":")[2] for each in found if each["name"].startswith("recommended:")), None)
+    answer += f", and recommends {best}." if best else "."
+    others = [each for each in found if each["name"].startswith(("statistics_auc:", "core_excess_auc:"))]
+    return answer, [*judged, *(each for each in others if not each["name"].endswith(":pair"))]
 
 
 def _snr_zero(record):
-    evidence = [
-        each
-        for each in _found(record, "label_consistency")
-        if (each.get("stratum") or "all") == "all" and any(word in each["name"] for word in ("snr", "visible"))
-    ]
-    if not evidence or _status(record, "label_consistency") in (Status.ERROR, Status.SKIP):
+    found = _found(record, "label_consistency", "zero_arc_snr", "invisible_arcs", stratum="all")
+    shares = {each["name"]: each for each in found if each.get("status") != Status.SKIP}
+    if "zero_arc_snr" not in shares:
         return "the share of pairs with arc_snr = 0 and of invisible arcs; label_consistency answers that.", []
-    shares = ", ".join(f"{each['name'].replace('_', ' ')} {number(each['value'])}" for each in evidence)
-    status = _status(record, "label_consistency")
-    if status == Status.PASS:
-        return f"They may stay: arc_snr means what it says ({shares}).", evidence
-    answer = (
-        f"Leave them out or weight them: label_consistency says {look(status).word} ({shares}). A positive without a "
-        "visible arc teaches whatever else differs."
-    )
-    return answer, evidence
+    zero = shares["zero_arc_snr"]["value"]
+    words = f"{_percent(zero)} of the pairs have an arc_snr of 0 or none"
+    if "invisible_arcs" in shares:
+        words += f", and {_percent(shares['invisible_arcs']['value'])} of the arcs are too faint to be seen"
+    if any(each["status"] != Status.PASS for each in found):
+        return (
+            f"Leave them out, or weight them: {words}. A positive without an arc teaches whatever else differs.",
+            found,
+        )
+    kept = "There are none" if not zero else "They are few enough to stay"
+    return f"{kept}: {words}.", found
+
+
+def _percent(share):
+    return f"{number(100 * share, places=1)} %"
 
 
 def _physical(record):

@@ -104,21 +104,56 @@ def test_the_excess_is_split_into_what_physics_explains_and_what_it_does_not():
     assert "In no band" in answer(faulty, PHYSICAL).answer
 
 
-def test_samples_without_signal_and_inference_are_answered_by_their_gates():
+def labels(zero, invisible, status):
+    names = {"zero_arc_snr": zero, "invisible_arcs": invisible}
+    return make_gate(status, *(make_finding(name, value, status) for name, value in names.items()))
+
+
+@pytest.mark.parametrize(
+    ("zero", "invisible", "status", "words"),
+    [
+        (0.0, 0.0, "PASS", "There are none: 0.0 % of the pairs"),
+        (
+            0.005,
+            0.02,
+            "PASS",
+            "They are few enough to stay: 0.5 % of the pairs have an arc_snr of 0 or none, and 2.0 %",
+        ),
+        (0.2, 0.3, "FAIL", "Leave them out, or weight them: 20.0 % of the pairs"),
+        (0.0, 0.3, "INSUFFICIENT", "Leave them out, or weight them: 0.0 %"),
+    ],
+)
+def test_samples_without_signal_are_counted(zero, invisible, status, words):
     record = copy.deepcopy(CLEAN)
-    share = make_finding("arc_snr_zero_share", 0.02, "PASS", high=0.05)
-    record["gates"]["label_consistency"] = make_gate("PASS", share)
-    record["gates"]["normalization_leakage"] = make_gate(
-        "FAIL", make_finding("statistics_auc", 0.6, "FAIL", view="standard"), note="use sky"
-    )
-    assert answer(record, SNR_ZERO).answer == "They may stay: arc_snr means what it says (arc snr zero share 0.02)."
-    assert answer(record, INFERENCE).answer.endswith("normalization_leakage says FAIL. Use sky.")
-    record["gates"]["label_consistency"]["status"] = "FAIL"
-    assert answer(record, SNR_ZERO).answer.startswith("Leave them out")
-    for gate in ("label_consistency", "normalization_leakage"):
-        record["gates"][gate]["status"] = "SKIP"
-    assert not answer(record, SNR_ZERO).measured
-    assert not answer(record, INFERENCE).measured
+    record["gates"]["label_consistency"] = labels(zero, invisible, status)
+    assert answer(record, SNR_ZERO).answer.startswith(words)
+
+
+def test_samples_that_were_not_counted_are_not_called_few():
+    record = copy.deepcopy(CLEAN)
+    for gate in (labels(None, None, "SKIP"), labels(0.0, 0.0, "SKIP"), labels(None, 0.0, "PASS")):
+        record["gates"]["label_consistency"] = gate
+        assert not answer(record, SNR_ZERO).measured
+
+
+def test_inference_is_answered_by_the_normalizer_that_reads_one_image():
+    record = copy.deepcopy(CLEAN)
+    where = {"view": "single"}
+    findings = [
+        make_finding("statistics_auc", 0.6, "FAIL", **where),
+        make_finding("statistics_auc:sky", 0.5, "SKIP", **where),
+        make_finding("statistics_auc:pair", 0.5, "SKIP", **where),
+        make_finding("recommended:sky", 0.0, "SKIP", **where),
+    ]
+    record["gates"]["normalization_leakage"] = make_gate("FAIL", *findings)
+    said = answer(record, INFERENCE)
+    assert said.answer.endswith("normalization_leakage says FAIL of the one that is configured, and recommends sky.")
+    assert [each["name"] for each in said.evidence] == ["statistics_auc", "statistics_auc:sky"]
+    record["gates"]["normalization_leakage"]["findings"] = findings[:1]
+    assert answer(record, INFERENCE).answer.endswith("is configured.")
+    for gate in (make_gate("SKIP", *findings), make_gate("PASS", *findings[1:])):
+        record["gates"]["normalization_leakage"] = gate
+        assert not answer(record, INFERENCE).measured
 
 
 def test_what_needs_a_network_or_the_sky_is_not_answered_by_an_audit():
