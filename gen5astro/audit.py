@@ -8,6 +8,7 @@ import numpy as np
 
 from gen5astro import __version__
 from gen5astro.config import as_dict
+from gen5astro.diagnosis import diagnose
 from gen5astro.errors import FormatError, RejectedError
 from gen5astro.gates import overall_status, run_gates
 from gen5astro.io.hdf5_schema import content_digest
@@ -15,12 +16,14 @@ from gen5astro.io.pairs import BlockRef, Reject
 from gen5astro.leakage import strata
 from gen5astro.measure import PROFILE_BINS, MeasureTable, measure_pairs
 from gen5astro.sky import group_objects
+from gen5astro.verdict import Status
 
 __all__ = ["SCHEMA", "AuditResult", "audit_pairs", "judge_table"]
 
 SCHEMA = "gen5astro-audit/1"
 
 _WORST_PAIRS = 6
+_EXPLAINABLE = ("pair_integrity", "core_leakage", "sky_leakage", "noise_leakage", "flux_budget")
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "astropy", "h5py", "pyarrow")
 
 
@@ -133,10 +136,16 @@ def judge_table(table, config):
         "schema": SCHEMA,
         "status": overall_status(results).value,
         "gates": {name: result.as_dict() for name, result in results.items()},
+        "diagnosis": diagnose(table, config.audit, leaks=_leaks(results)),
         "residual_profile": _residual_profile(table, masks),
         "thresholds": {"classic_auc": config.audit.classic_auc},
     }
     return record, table
+
+
+def _leaks(results):
+    """Whether a gate that a cause could explain failed."""
+    return any(results[name].status is Status.FAIL for name in _EXPLAINABLE if name in results)
 
 
 def _check_rejects(source, table, rejects, allowed):

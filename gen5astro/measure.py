@@ -1,13 +1,14 @@
 """One streaming pass over the pixels: every number that a gate or a diagnosis may ask for.
 
-`COLUMNS` names each number, its unit and its meaning. Gates read columns only, so a new limit costs nothing and no
-argument about a threshold touches a pixel again.
+`gen5astro.columns` names each number, its unit and its meaning. Gates read columns only, so a new limit costs nothing
+and no argument about a threshold touches a pixel again.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from gen5astro.columns import IMAGES, PROFILE_BINS
 from gen5astro.config import NormalizerSpec
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ColumnError, closest
@@ -18,108 +19,7 @@ from gen5astro.kernels.normalize import annulus_pixels, normalizer_statistics, r
 from gen5astro.kernels.psf import ring_core_fraction
 from gen5astro.kernels.residual import TERMS, decompose_residual
 
-__all__ = ["COLUMNS", "Column", "MeasureTable", "measure_block", "measure_pairs"]
-
-IMAGES = ("stamp", "ctrl", "physical")
-PROFILE_BINS = 16
-
-
-@dataclass(frozen=True)
-class Column:
-    """What a column of the measurement table is.
-
-    Parameters
-    ----------
-    unit : str
-        Unit of its values; empty for pure numbers.
-    meaning : str
-        What it says.
-    per : {'pair', 'band'}
-        One value a pair, or one a pair and band.
-    """
-
-    unit: str
-    meaning: str
-    per: str = "band"
-
-
-def _columns():
-    flux, level = "nmgy", "nmgy / pix"
-    columns = {
-        "row": Column("", "row number in the input", "pair"),
-        "pair_id": Column("", "the pair's name", "pair"),
-        "host_id": Column("", "the host's name; empty where the input has none", "pair"),
-        "ra": Column("deg", "right ascension, ICRS", "pair"),
-        "dec": Column("deg", "declination, ICRS", "pair"),
-        "region_split": Column("", "split that the input declares; empty where none", "pair"),
-        "group": Column("", "label shared by objects on one host or closer than min_separation_arcsec", "pair"),
-        "theta_e_arcsec": Column("arcsec", "declared Einstein radius", "pair"),
-        "arc_snr": Column("", "declared signal-to-noise of the arc", "pair"),
-        "stamp_digest": Column("", "XXH64 of the stamp's pixels", "pair"),
-        "ctrl_digest": Column("", "XXH64 of the ctrl's pixels", "pair"),
-        "center_x": Column("pix", "host center, from the ctrl", "pair"),
-        "center_y": Column("pix", "host center, from the ctrl", "pair"),
-        "arc_radius_arcsec": Column(
-            "arcsec", "theta_e_arcsec, or the radius of the residual's peak where undeclared", "pair"
-        ),
-        **{f"aperture_area_{at}": Column("pix^2", f"area of aperture {at}", "pair") for at in (1, 2, 3)},
-        "psf_fwhm_arcsec": Column("arcsec", "psfsize of the band, or the configured default"),
-    }
-    for image in ("stamp", "ctrl"):
-        columns[f"{image}_finite_fraction"] = Column("", f"finite pixels of the {image}, as a fraction")
-        columns[f"{image}_zero_fraction"] = Column("", f"pixels of the {image} that are exactly zero, as a fraction")
-        columns[f"{image}_distinct_fraction"] = Column("", f"share of different values in the corners of the {image}")
-    notes = {"physical": "ctrl + (residual - fitted artifacts), what a faultless injection of this arc gives"}
-    for image in IMAGES:
-        what = notes.get(image, f"the {image}")
-        for at in (1, 2, 3):
-            columns[f"{image}_flux_{at}"] = Column(flux, f"flux in aperture {at} of {what}")
-        columns[f"{image}_mean"] = Column(level, f"mean of all pixels of {what}")
-        columns[f"{image}_std"] = Column(level, f"standard deviation of all pixels of {what}")
-        columns[f"{image}_core_flux"] = Column(flux, f"flux within core_radius_arcsec of {what}")
-        columns[f"{image}_core_peak"] = Column(level, f"brightest pixel of the core of {what}")
-        columns[f"{image}_sky_level"] = Column(level, f"median of the sky annulus of {what}")
-        columns[f"{image}_sky_sigma"] = Column(level, f"1.4826 MAD of the sky annulus of {what}")
-        columns[f"{image}_corner_level"] = Column(level, f"median of the corners of {what}")
-        columns[f"{image}_corner_sigma"] = Column(level, f"1.4826 MAD of the corners of {what}")
-        columns[f"{image}_core_mean"] = Column(level, f"mean of the core's pixels of {what}")
-        columns[f"{image}_core_std"] = Column(level, f"standard deviation of the core's pixels of {what}")
-    for image in ("stamp", "ctrl"):
-        columns[f"{image}_noise_hf"] = Column(level, f"pixel-to-pixel noise of annulus and corners of the {image}")
-        for axis in "xy":
-            columns[f"{image}_noise_autocorrelation_{axis}"] = Column(
-                "", f"correlation of pixels one apart along {axis} in annulus and corners of the {image}"
-            )
-    units = dict(zip(TERMS, (level, "", "pix^2", "pix", "pix", level, level), strict=True))
-    for term in TERMS:
-        columns[term] = Column(units[term], f"{term} of the residual, fitted outside the arc")
-        columns[f"{term}_error"] = Column(units[term], f"standard error of {term}")
-    return columns | {
-        "residual_noise": Column(level, "robust scatter of the residual's noise, less the gain's share of the ctrl's"),
-        "noise_gain": Column("", "regression of the residual's noise on the ctrl's: 0 where pixels were kept"),
-        "noise_gain_other": Column("", "the same, of what is left, on the noise of the ctrl's other bands"),
-        "ctrl_median": Column(level, "median of the whole ctrl"),
-        "outer_correlation": Column("", "Pearson correlation of stamp and ctrl outside the arc"),
-        "residual_flux": Column(flux, "sum of the residual over the image"),
-        "arc_flux": Column(flux, "flux of the arc: residual less artifacts, within the arc's region"),
-        "arc_snr_measured": Column("", "sqrt(sum (arc / sky sigma)^2) within the arc's region, less the noise's share"),
-        "arc_offset_x": Column("pix", "flux-weighted mean place of the arc, from the host's center"),
-        "arc_offset_y": Column("pix", "flux-weighted mean place of the arc, from the host's center"),
-        "arc_radius_measured_arcsec": Column(
-            "arcsec", "mean distance from the host of the arc's light above half of its peak", "pair"
-        ),
-        "arc_peak_snr": Column("", "brightest pixel of the arc over the ctrl's sky sigma"),
-        "arc_share": Column("", "share of the residual's absolute flux within the arc's region"),
-        "residual_peak_arcsec": Column("arcsec", "distance of the residual's brightest pixel from the host"),
-        "core_excess": Column(flux, "core flux of the stamp less that of the ctrl"),
-        "core_excess_error": Column(flux, "noise of core_excess, from residual_noise"),
-        "core_budget_low": Column(flux, "least that PSF and counter-image can bring into the core"),
-        "core_budget_high": Column(flux, "most that PSF and counter-image can bring into the core"),
-        "residual_profile": Column("sky sigma / pix", f"mean residual in {PROFILE_BINS} equal rings out to the corner"),
-    }
-
-
-COLUMNS = _columns()
+__all__ = ["MeasureTable", "measure_block", "measure_pairs"]
 
 
 @dataclass(frozen=True)
@@ -288,8 +188,6 @@ def _image_columns(image, values, center, scale, annulus, corners, config):
     sky = region_statistics(values, annulus)
     corner = region_statistics(values, corners)
     return {f"{image}_flux_{at + 1}": flux[..., at] for at in range(len(config.apertures_arcsec))} | {
-        f"{image}_mean": values.mean(axis=(2, 3), dtype=np.float64),
-        f"{image}_std": values.std(axis=(2, 3), dtype=np.float64),
         f"{image}_core_flux": flux[..., -1],
         f"{image}_core_peak": _core_peak(values, center, radii[-1]),
         f"{image}_sky_level": sky[..., 0],

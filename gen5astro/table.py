@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gen5astro.columns import COLUMNS
 from gen5astro.errors import FormatError, MissingFileError
-from gen5astro.measure import COLUMNS, MeasureTable
+from gen5astro.measure import MeasureTable
 
 __all__ = ["read_table", "write_table"]
 

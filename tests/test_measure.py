@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from photutils.aperture import CircularAperture, aperture_photometry
 
-from gen5astro.config import MeasureConfig
+from gen5astro.columns import COLUMNS
+from gen5astro.config import MeasureConfig, NormalizerSpec
 from gen5astro.errors import ColumnError
-from gen5astro.measure import COLUMNS, measure_block, measure_pairs
+from gen5astro.kernels.normalize import normalizer_statistics
+from gen5astro.measure import measure_block, measure_pairs
 from tests.factories import make_pairs
 from tests.sources import MemorySource
 
@@ -49,6 +51,32 @@ def test_declared_and_measured_signal_to_noise_agree(pairs, columns):
     measured = np.sqrt((columns["arc_snr_measured"] ** 2).sum(axis=1))
     ratio = measured / pairs.catalog["arc_snr"]
     assert 0.8 < np.median(ratio) < 1.25
+
+
+def test_the_measured_radius_follows_theta_e_whatever_was_declared(pairs, columns):
+    theta_e = pairs.catalog["theta_e_arcsec"]
+    assert 0.95 < np.median(columns["arc_radius_measured_arcsec"] / theta_e) < 1.35
+    in_pixels = dict(pairs.catalog, theta_e_arcsec=theta_e / pairs.pixel_scale)
+    again = measure_block(dataclasses.replace(pairs, catalog=in_pixels), MeasureConfig())
+    assert np.median(again["arc_radius_measured_arcsec"] / columns["arc_radius_measured_arcsec"]) == pytest.approx(
+        1, 0.05
+    )
+
+
+def test_the_statistics_of_each_normalizer_are_in_the_table(pairs, columns):
+    for kind, names in (
+        ("sky", ("sky_level", "sky_sigma")),
+        ("standard", ("mean", "std")),
+        ("core", ("core_mean", "core_std")),
+    ):
+        statistics = normalizer_statistics(pairs.stamp, NormalizerSpec(kind=kind), pairs.pixel_scale)
+        for at, name in enumerate(names):
+            np.testing.assert_allclose(columns[f"stamp_{name}"], statistics[..., at], rtol=1e-6, atol=1e-9)
+
+
+def test_the_noise_of_a_clean_stamp_is_that_of_its_ctrl(columns):
+    for name in ("noise_hf", "noise_autocorrelation_x", "noise_autocorrelation_y"):
+        assert np.median(np.abs(columns[f"stamp_{name}"] / columns[f"ctrl_{name}"] - 1)) < 1e-3
 
 
 def test_the_light_of_a_clean_pair_is_where_the_lens_can_put_it(columns):

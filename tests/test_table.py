@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gen5astro.columns import COLUMNS
 from gen5astro.config import MeasureConfig
 from gen5astro.errors import FormatError, MissingFileError
-from gen5astro.measure import COLUMNS, measure_pairs
+from gen5astro.measure import measure_pairs
 from gen5astro.table import read_table, write_table
 from tests.factories import make_pairs
 from tests.sources import MemorySource

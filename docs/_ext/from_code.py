@@ -14,9 +14,10 @@ from pathlib import Path
 from sphinx.util.docutils import SphinxDirective
 
 import gen5astro
+from gen5astro.columns import COLUMNS
 from gen5astro.config import Config, describe
+from gen5astro.diagnosis import load_causes
 from gen5astro.gates import load_gates
-from gen5astro.measure import COLUMNS
 
 DASH = r"\-"
 
@@ -67,6 +68,19 @@ class Gates(FromCode):
                 lines += table(["number", "at least", "at most"], limits, [4, 1, 1])
             lines += [f"Reads {', '.join(map(code, gate.reads))}.", ""] if gate.reads else []
             lines += [f"Asked only where {gate_links(gate.requires)} could be answered.", ""] if gate.requires else []
+        return lines
+
+
+class Causes(FromCode):
+    """Every cause of the diagnosis: its module's docstring and where to look first."""
+
+    def lines(self):
+        """Return the lines."""
+        lines = []
+        for name, cause in load_causes().items():
+            module = importlib.import_module(f"gen5astro.diagnosis.{name}")
+            lines += [f".. _cause-{name}:", *heading(name), textwrap.dedent(module.__doc__).strip(), ""]
+            lines += [f"**Look first at** {cause.look_first}", ""]
         return lines
 
 
@@ -160,7 +174,7 @@ def write_api_pages(app):
 
 def setup(app):
     """Register the directives and the pages."""
-    for kind in (Gates, Columns, Configuration, Faults, Library):
+    for kind in (Gates, Causes, Columns, Configuration, Faults, Library):
         app.add_directive(kind.__name__.lower(), kind)
     app.connect("builder-inited", write_api_pages)
     return {"parallel_read_safe": True, "version": gen5astro.__version__}
