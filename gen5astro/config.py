@@ -143,7 +143,7 @@ class TrainConfig:
     optimizer: str = _key("adamw", "adamw", choices=("adamw",))
     weight_decay: float = _key(0.05, "decoupled weight decay")
     augment: bool = _key(True, "random flips, quarter turns and what follows, the same for both members of a pair")
-    augment_shift_px: int = _key(2, "largest shift along an axis [pix]")
+    augment_shift_px: int = _key(0, "largest shift along an axis [pix]")
     augment_dim: float = _key(0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)")
     precision: str = _key("32-true", "Lightning Fabric's precision", choices=("32-true", "bf16-mixed"))
     accelerator: str = _key("auto", "Lightning Fabric's accelerator: auto, cpu, cuda, mps")
