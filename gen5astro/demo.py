@@ -143,7 +143,7 @@ def quick(config):
     """
     return dataclasses.replace(
         config,
-        train=_unless_set(config.train, width=16, epochs=6),
+        train=_unless_set(config.train, width=16, epochs=6, batch_size=32),
         build=_unless_set(config.build, fractions=(0.5, 0.2, 0.3)),
     )
 

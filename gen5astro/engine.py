@@ -4,13 +4,44 @@ Kernels release the GIL and are serial; this is the only place that decides how 
 back in the order of the blocks whatever the number of threads, so nothing downstream can depend on it.
 """
 
+import contextlib
 import os
+import signal
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from gen5astro.errors import ConfigError
 
-__all__ = ["default_threads", "map_blocks"]
+__all__ = ["default_threads", "map_blocks", "remember_interrupts"]
+
+_interrupted = threading.Event()
+
+
+@contextlib.contextmanager
+def remember_interrupts():
+    """Make sure that Ctrl-C ends the work: an interrupt that compiled code swallows is raised again at the next block.
+
+    Yields
+    ------
+    nothing : None
+        Inside, SIGINT raises KeyboardInterrupt and is remembered; afterwards the handler is as it was.
+    """
+
+    def handle(_number, _frame):
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    _interrupted.clear()
+    try:
+        yield
+    finally:
+        _interrupted.clear()
+        signal.signal(signal.SIGINT, before)
 
 
 def default_threads():
@@ -60,8 +91,14 @@ def map_blocks(function, blocks, *, threads=None):
         for block in blocks:
             pending.append(pool.submit(function, block))
             if len(pending) >= 2 * threads:
-                yield pending.popleft().result()
+                yield _next_result(pending)
         while pending:
-            yield pending.popleft().result()
+            yield _next_result(pending)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_result(pending):
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+    return pending.popleft().result()

@@ -71,7 +71,7 @@ def strata(table, config):
         ("theta_e_arcsec", "theta_e", config.theta_e_edges),
         ("arc_snr", "arc_snr", config.arc_snr_edges),
     ):
-        values = table[column]
+        values = np.where(table[column] >= 0, table[column], np.nan)
         bounds = [-np.inf, *edges, np.inf]
         for low, high in itertools.pairwise(bounds):
             mask = (values >= low) & (values < high)
@@ -86,7 +86,7 @@ def _stratum_name(label, low, high):
     return f"{label}>={low:g}" if np.isinf(high) else f"{low:g}<={label}<{high:g}"
 
 
-def measure_leakage(table, features, *, view, masks, config, rng):
+def measure_leakage(table, features, *, view, masks, config, rng, image="stamp", baseline=None):
     """Measure how well `features` tell stamp from ctrl, in each stratum.
 
     Parameters
@@ -103,6 +103,10 @@ def measure_leakage(table, features, *, view, masks, config, rng):
         Folds, draws, permutations.
     rng : numpy.random.Generator
         Source of folds, draws and permutations.
+    image : {'stamp', 'physical'}
+        What is told from ctrl.
+    baseline : tuple, optional
+        ``(features, image)`` of the explained AUC. Default: the same features of ``physical``.
 
     Returns
     -------
@@ -116,8 +120,9 @@ def measure_leakage(table, features, *, view, masks, config, rng):
     fold = np.tile(_assign_folds(groups, config.folds, rng), 2)
     draws = draw_groups(n_groups, config.bootstraps, rng)
     labels, scores = np.repeat([1, 0], n), np.empty((2 * n, 2))
-    for column, image in enumerate(("physical", "stamp")):
-        rows = _views(features(table, image), features(table, "ctrl"), view)
+    sides = (baseline or (features, "physical")), (features, image)
+    for column, (numbers, which) in enumerate(sides):
+        rows = _views(numbers(table, which), numbers(table, "ctrl"), view)
         scores[:, column] = _cross_validate(rows, labels, fold)
     null = _permuted(rows, fold, n, masks, config.permutations, rng)
     return [_judge(view, name, mask, groups, scores, labels, draws, null[name]) for name, mask in masks.items()]

@@ -1,12 +1,14 @@
 """Blocks come back in order, few are under way at once, and errors reach the caller."""
 
+import contextlib
 import os
+import signal
 import threading
 import time
 
 import pytest
 
-from gen5astro.engine import default_threads, map_blocks
+from gen5astro.engine import default_threads, map_blocks, remember_interrupts
 from gen5astro.errors import ConfigError, FormatError
 
 
@@ -92,3 +94,23 @@ def test_the_default_is_what_the_process_may_use(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert default_threads() == 1
+
+
+def test_an_interrupt_that_compiled_code_swallows_ends_the_work_at_the_next_block():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+
+    def work():
+        for block in map_blocks(abs, range(100), threads=1):
+            done.append(block)
+            if block == 3:
+                with contextlib.suppress(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        with pytest.raises(KeyboardInterrupt), remember_interrupts():
+            work()
+        assert len(done) == 4
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -132,9 +132,10 @@ def imported_roots():
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
-    assert {DISTRIBUTION.get(root, root) for root in imported_roots()} == names_in(
-        SETTINGS["options"]["install_requires"]
-    )
+    # photutils imports scikit-image when it deblends, but leaves its installation to whoever calls that.
+    borrowed = {"scikit-image"}
+    imported = {DISTRIBUTION.get(root, root) for root in imported_roots()}
+    assert imported | borrowed == names_in(SETTINGS["options"]["install_requires"])
 
 
 def test_one_version_everywhere():

@@ -13,6 +13,7 @@ import traceback
 import click
 
 from gen5astro import __version__
+from gen5astro.engine import remember_interrupts
 from gen5astro.errors import Gen5Error
 
 __all__ = ["VerbGroup", "main"]
@@ -104,7 +105,8 @@ class VerbGroup(click.Group):
         if not standalone_mode:
             return super().main(*arguments, **options)
         try:
-            outcome = super().main(*arguments, **options)
+            with remember_interrupts():
+                outcome = super().main(*arguments, **options)
         except Gen5Error as error:
             _complain(error)
             sys.exit(error.exit_code)

@@ -16,6 +16,15 @@ from gen5astro.verdict import Finding, Limit, Status
 
 def _findings(table, context):
     limit = context.limits["largest_share"]
+    undeclared = float(np.mean(~(table["theta_e_arcsec"] > 0)))
+    if undeclared > 0.05:
+        yield Finding(
+            "undeclared_theta_e",
+            undeclared,
+            Status.INSUFFICIENT,
+            high=0.05,
+            note=f"{undeclared:.0%} of the pairs declare no Einstein radius above 0: its strata could not be judged",
+        )
     for stratum, mask in context.masks.items():
         counts = np.unique(table["group"][mask], return_counts=True)[1]
         hosts = effective_number(table["group"][mask])

@@ -124,7 +124,7 @@ def _draw_one(hosts, host, rng, config):
 
 
 def _draw_lens(dispersion, rng, config):
-    """Draw boost and redshifts, `_TRIES` of them at once, and keep the first in range (or the nearest to it)."""
+    """Draw boost and redshifts, `_TRIES` of them at once, and keep the first whose Einstein radius is in range."""
     boost = rng.uniform(*config.velocity_boost, _TRIES)
     z_lens = rng.uniform(*config.z_lens, _TRIES)
     z_source = rng.uniform(*config.z_source, _TRIES)
@@ -134,6 +134,13 @@ def _draw_lens(dispersion, rng, config):
     at = int(np.argmin(miss))
     if theta_e[at] <= 0:
         raise ConfigError("inject.z_source", got=config.z_source, expected=f"redshifts behind {config.z_lens}")
+    if miss[at] > 0:
+        raise ConfigError(
+            "inject.theta_e_arcsec",
+            got=f"[{low:g}, {high:g}], which a host of {dispersion:.0f} km/s does not reach in {_TRIES} draws",
+            expected=f"a range with radii such as {theta_e[at]:.2f} arcsec",
+            remedy="widen it, or inject.velocity_boost",
+        )
     return {
         "theta_e_arcsec": float(theta_e[at]),
         "velocity_dispersion_kms": float(dispersion * boost[at]),

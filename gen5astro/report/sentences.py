@@ -116,6 +116,8 @@ def _core_sentence(record):
     row = worst_core_row(record)
     if row is None:
         return ""
+    if record["gates"].get("pair_integrity", {}).get("status") == Status.FAIL:
+        return "Stamp and ctrl differ outside the arc, so their cores cannot be divided into physics and fault."
     where = "over all pairs" if row.stratum == "all" else f"at {stratum_text(row.stratum)}"
     start = f"Core AUC {number(row.measured['value'], places=2)} {where}"
     if row.explained is None or row.unexplained is None:
@@ -127,7 +129,7 @@ def _core_sentence(record):
 def _classic_sentence(record):
     threshold = classic_threshold(record)
     row = worst_core_row(record)
-    if row is None or row.measured["value"] <= threshold:
+    if row is None or row.measured["value"] <= threshold or "pair_integrity" in gates_with(record, Status.FAIL):
         return ""
     limit = number(threshold, places=2)
     explained = (row.explained or {}).get("value")
@@ -188,7 +190,7 @@ def next_steps(record):
         steps.append(f"{join(thin)}: bring more hosts; more injections into the same hosts do not help.")
     if record.get("status") == Status.PASS:
         steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json`")
-    else:
+    elif failed:
         steps.append(f"Inject again, then audit again: `gen5astro audit-injection {label} --out audit`")
     if "six_channel_viability" in gates_with(record, Status.FAIL, Status.INSUFFICIENT, Status.ERROR, advisory=True):
         steps.append(

@@ -83,10 +83,10 @@ def test_every_source_is_imaged_more_than_once():
         assert np.hypot(one["source_x"], one["source_y"]) < cut
 
 
-def test_a_range_out_of_reach_gives_the_nearest_draw():
+def test_a_range_out_of_reach_is_refused_with_what_can_be_reached():
     config = dataclasses.replace(CONFIG, theta_e_arcsec=(20.0, 30.0))
-    draws = draw(0, 5, config=config)
-    assert np.all((draws["theta_e_arcsec"] > 1) & (draws["theta_e_arcsec"] < 20))
+    with pytest.raises(ConfigError, match=r"theta_e_arcsec: got \[20, 30\].*km/s.*velocity_boost"):
+        draw(0, 5, config=config)
 
 
 @pytest.mark.parametrize(
