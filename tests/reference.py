@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from scipy import ndimage
 from scipy.integrate import quad
 
 
@@ -10,6 +11,18 @@ def median_and_mad(pixels):
     """Median and median absolute deviation of float32 pixels, as NumPy gives them."""
     center = np.median(pixels)
     return center, np.median(np.abs(pixels - center))
+
+
+def noise_texture(image, inside, location, scale):
+    """Immerkaer's high-frequency noise, and the lag-1 correlations of bounded deviations, over a region of an image."""
+    inner = np.zeros_like(inside)
+    inner[1:-1, 1:-1] = inside[1:-1, 1:-1]
+    pixels = image.astype(np.float64)
+    rough = ndimage.convolve(pixels, [[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    deviation = np.clip((pixels - location) / scale, -3, 3)
+    here, power = deviation[inner], np.sum(deviation[inner] ** 2)
+    pairs = [(np.roll(deviation, 1, axis) + np.roll(deviation, -1, axis))[inner] / 2 for axis in (1, 0)]
+    return np.sqrt(np.pi / 2) / 6 * np.mean(np.abs(rough[inner])), *(np.sum(here * each) / power for each in pairs)
 
 
 def ring_share(ring, core, brightness):

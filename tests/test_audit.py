@@ -1,14 +1,18 @@
 """The audit of real galaxies with clean and with faulty injections."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from gen5astro.audit import audit_pairs, judge_table
-from gen5astro.config import Config, load_config
+from gen5astro.config import Config, NormalizerSpec, load_config
 from gen5astro.errors import FormatError, RejectedError
+from gen5astro.gates import run_gates
+from gen5astro.leakage import strata
 from gen5astro.report.json import encode
+from gen5astro.verdict import Status
 from tests.factories import make_pairs
 from tests.sources import MemorySource
 
@@ -70,6 +74,21 @@ def test_a_stamp_that_was_normalized_by_itself_leaks_through_the_sky():
     gates = audit(pairs("own_normalization")).record["gates"]
     assert gates["sky_leakage"]["status"] == "FAIL"
     assert gates["arc_localization"]["status"] == "FAIL"
+
+
+@pytest.mark.parametrize("fault", ["noise_redrawn", "noise_added"])
+def test_noise_that_is_not_the_ctrls_fails_its_gate(fault, clean):
+    assert clean.record["gates"]["noise_leakage"]["status"] == "PASS"
+    assert audit(pairs(fault)).record["gates"]["noise_leakage"]["status"] == "FAIL"
+
+
+def test_the_sky_normalizer_is_recommended_and_the_classic_one_fails(clean):
+    gate = clean.record["gates"]["normalization_leakage"]
+    assert gate["status"] == "PASS"
+    assert "recommended:sky" in {finding["name"] for finding in gate["findings"]}
+    masks = strata(clean.table, CONFIG.audit)
+    standard = run_gates(clean.table, CONFIG.audit, masks, normalizer=NormalizerSpec(kind="standard"))
+    assert standard["normalization_leakage"].status is Status.FAIL
 
 
 def test_the_record_is_json_and_counts_add_up(clean):
@@ -145,3 +164,22 @@ def test_an_input_without_a_readable_row_is_refused():
     block = make_pairs(30, np.random.default_rng(6))
     with pytest.raises(FormatError, match="row 0: no stamp"):
         audit(block, config=Config(), bad=dict.fromkeys(range(30), "no stamp"))
+
+
+def test_exchanged_columns_and_one_image_twice_are_no_pairs():
+    block = pairs()
+    exchanged = dataclasses.replace(block, stamp=block.ctrl, ctrl=block.stamp)
+    same = dataclasses.replace(block, stamp=block.ctrl, digest=np.repeat(block.digest[:, 1:], 2, axis=1))
+    for faulty, number in ((exchanged, "negative_arcs"), (same, "identical_pairs")):
+        gate = audit(faulty).record["gates"]["pair_integrity"]
+        assert gate["status"] == "FAIL"
+        assert number in {finding["name"] for finding in gate["findings"] if finding["status"] == "FAIL"}
+
+
+def test_pairs_without_einstein_radii_are_not_called_clean():
+    block = pairs()
+    for theta_e in (np.nan, -1.0):
+        undeclared = dict(block.catalog, theta_e_arcsec=np.full(len(block), theta_e))
+        record = audit(dataclasses.replace(block, catalog=undeclared)).record
+        assert record["gates"]["stratum_diversity"]["status"] == "INSUFFICIENT"
+        assert record["status"] != "PASS"

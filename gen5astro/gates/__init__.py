@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gen5astro.config import AuditConfig
+from gen5astro.config import AuditConfig, NormalizerSpec
 from gen5astro.errors import ConfigError, closest
 from gen5astro.verdict import Finding, GateResult, Limit, Status, worst
 
@@ -66,12 +66,15 @@ class Context:
         Strata of the table.
     results : dict of GateResult
         Gates already judged.
+    normalizer : NormalizerSpec
+        How the pixels will be scaled for a network.
     """
 
     config: AuditConfig
     limits: dict[str, Limit]
     masks: dict[str, np.ndarray]
     results: dict[str, GateResult] = field(default_factory=dict)
+    normalizer: NormalizerSpec = field(default_factory=NormalizerSpec)
 
     def judge(self, name, value, *, hosts=None, **more):
         """Hold a number against its limit.
@@ -151,7 +154,7 @@ def load_gates():
     return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
-def run_gates(table, config, masks):
+def run_gates(table, config, masks, *, normalizer=None):
     """Judge a measurement table by every gate.
 
     Parameters
@@ -162,6 +165,8 @@ def run_gates(table, config, masks):
         How to judge.
     masks : dict of bool array, (n,)
         Strata of the table.
+    normalizer : NormalizerSpec, optional
+        How the pixels will be scaled for a network. Default: as `NormalizerSpec` itself.
 
     Returns
     -------
@@ -178,7 +183,7 @@ def run_gates(table, config, masks):
     results = {}
     for name, gate in gates.items():
         own = {limit: Limit(*map(_open, bounds)) for limit, bounds in config.limits.get(name, {}).items()}
-        context = Context(config, gate.limits | own, masks, dict(results))
+        context = Context(config, gate.limits | own, masks, dict(results), normalizer or NormalizerSpec())
         results[name] = _run(name, gate, table, context)
     return results
 

@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gen5astro.config import AuditConfig
+from gen5astro.columns import COLUMNS
+from gen5astro.config import AuditConfig, NormalizerSpec
 from gen5astro.errors import ConfigError
 from gen5astro.gates import load_gates, overall_status, run_gates
 from gen5astro.leakage import strata
-from gen5astro.measure import COLUMNS, MeasureTable
+from gen5astro.measure import MeasureTable
+from gen5astro.sample import load_known_lenses
 from gen5astro.verdict import Status
 
 CONFIG = AuditConfig(bootstraps=100, permutations=4)
@@ -41,6 +43,13 @@ def make_table(n_hosts=40, per_host=6, *, seed=0):
             columns[f"{image}_{region}_level"] = columns[f"ctrl_{region}_level"]
     for image in ("stamp", "ctrl"):
         columns[f"{image}_finite_fraction"] = np.ones((n, len(BANDS)))
+        columns[f"{image}_noise_hf"] = np.full((n, len(BANDS)), 0.002)
+        for axis in "xy":
+            columns[f"{image}_noise_autocorrelation_{axis}"] = np.full((n, len(BANDS)), 0.3)
+    for image in ("stamp", "ctrl", "physical"):
+        for name, size in (("mean", 0.01), ("std", 0.05), ("core_mean", 0.3), ("core_std", 0.1)):
+            columns[f"{image}_{name}"] = size * host
+    columns |= {f"aperture_area_{at}": np.full(n, area) for at, area in ((1, 11.0), (2, 45.0), (3, 102.0))}
     digests = rng.integers(1, 2**62, n).astype(np.uint64)
     columns |= {
         "row": np.arange(n),
@@ -61,12 +70,14 @@ def make_table(n_hosts=40, per_host=6, *, seed=0):
         "core_budget_high": columns["stamp_core_flux"] - columns["ctrl_core_flux"],
     }
     columns["arc_radius_arcsec"] = columns["theta_e_arcsec"]
+    columns["arc_radius_measured_arcsec"] = 1.15 * columns["theta_e_arcsec"]
+    columns["arc_snr_measured"] = columns["arc_snr"][:, None] * np.full(len(BANDS), len(BANDS) ** -0.5)
     columns["residual_peak_arcsec"] = columns["theta_e_arcsec"][:, None] * np.ones(len(BANDS))
     return MeasureTable(columns, BANDS, (64, 64), 0.263)
 
 
-def judge(table, config=CONFIG):
-    return run_gates(table, config, strata(table, config))
+def judge(table, config=CONFIG, **more):
+    return run_gates(table, config, strata(table, config), **more)
 
 
 def poison_finite_pixels(columns):
@@ -90,8 +101,20 @@ def poison_sky_leakage(columns):
     columns["stamp_sky_level"] = columns["stamp_sky_level"] + 0.001
 
 
+def poison_noise_leakage(columns):
+    columns["stamp_noise_hf"] = 1.1 * columns["stamp_noise_hf"]
+
+
 def poison_flux_budget(columns):
     columns["core_excess"] = columns["core_excess"] + 0.1 * columns["ctrl_core_flux"]
+
+
+def poison_normalization_leakage(columns):
+    columns["physical_sky_sigma"] = 1.1 * columns["physical_sky_sigma"]
+
+
+def poison_label_consistency(columns):
+    columns["arc_radius_measured_arcsec"] = 0.5 * columns["arc_radius_measured_arcsec"]
 
 
 def poison_stratum_diversity(columns):
@@ -99,11 +122,18 @@ def poison_stratum_diversity(columns):
     columns["theta_e_arcsec"][wide & (columns["group"] != 0)] = 1.5
     columns["theta_e_arcsec"][columns["group"] == 0] = 2.5
     columns["arc_radius_arcsec"][:] = columns["theta_e_arcsec"]
+    columns["arc_radius_measured_arcsec"][:] = columns["theta_e_arcsec"]
     columns["residual_peak_arcsec"][:] = columns["theta_e_arcsec"][:, None]
 
 
 def poison_split_integrity(columns):
     columns["region_split"][0] = "test"
+
+
+def poison_known_lens_contamination(columns):
+    lens = load_known_lenses()[7]
+    columns["ra"][columns["group"] == 3] = lens["ra"]
+    columns["dec"][columns["group"] == 3] = lens["dec"] + 4 / 3600
 
 
 POISONS = {name.removeprefix("poison_"): poison for name, poison in list(globals().items()) if "poison_" in name}
@@ -154,7 +184,19 @@ def test_a_missing_column_is_an_error_and_never_a_pass(name):
     assert missing in result.note
 
 
-@pytest.mark.parametrize("name", ["arc_localization", "core_leakage", "sky_leakage", "flux_budget", "pair_integrity"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arc_localization",
+        "core_leakage",
+        "flux_budget",
+        "label_consistency",
+        "noise_leakage",
+        "normalization_leakage",
+        "pair_integrity",
+        "sky_leakage",
+    ],
+)
 def test_numbers_that_are_not_finite_never_pass(name):
     table = make_table()
     for column in load_gates()[name].reads:
@@ -172,7 +214,16 @@ def test_no_rows_are_an_error():
 
 def test_many_rows_of_few_hosts_are_insufficient():
     results = judge(make_table(n_hosts=8, per_host=60))
-    for name in ("core_leakage", "sky_leakage", "flux_budget", "arc_localization", "stratum_diversity"):
+    for name in (
+        "arc_localization",
+        "core_leakage",
+        "flux_budget",
+        "label_consistency",
+        "noise_leakage",
+        "normalization_leakage",
+        "sky_leakage",
+        "stratum_diversity",
+    ):
         assert results[name].status is Status.INSUFFICIENT, name
     assert overall_status(results) is Status.INSUFFICIENT
 
@@ -183,6 +234,103 @@ def test_without_a_declared_split_the_split_gate_says_that_it_skips():
     result = judge(table)["split_integrity"]
     assert result.status is Status.SKIP
     assert "no split" in result.note
+
+
+def test_a_normalizer_that_the_arc_moves_fails_and_the_sky_is_recommended():
+    table = make_table()
+    table.columns["physical_mean"] = table.columns["physical_mean"] + 0.005
+    assert judge(table)["normalization_leakage"].status is Status.PASS
+    result = judge(table, normalizer=NormalizerSpec(kind="standard"))["normalization_leakage"]
+    assert result.status is Status.FAIL
+    found = {finding.name: finding for finding in result.findings if finding.stratum == "all"}
+    assert "standard" in found["statistics_auc"].note
+    assert found["statistics_auc:standard"].value > 0.9
+    assert found["statistics_auc:sky"].value == pytest.approx(0.5, abs=0.01)
+    assert {"recommended:sky", "core_excess_auc:pair"} <= set(found)
+
+
+def test_a_normalizer_that_the_arc_leaves_alone_adds_nothing_to_the_core():
+    for finding in judge(make_table())["normalization_leakage"].findings:
+        if finding.name == "core_excess_auc":
+            assert finding.value == 0
+
+
+def test_what_the_injection_did_wrong_is_not_held_against_the_normalizer():
+    table = make_table()
+    poison_sky_leakage(table.columns)
+    poison_core_leakage(table.columns)
+    assert judge(table)["normalization_leakage"].status is Status.PASS
+
+
+def test_the_paired_view_of_the_noise_is_reported_and_not_judged():
+    table, rng = make_table(), np.random.default_rng(4)
+    noise = np.exp(rng.normal(0, 0.1, table.columns["ctrl_noise_hf"].shape)) * table.columns["ctrl_noise_hf"]
+    table.columns.update(ctrl_noise_hf=noise, stamp_noise_hf=noise * 1.0001)
+    result = judge(table)["noise_leakage"]
+    paired = [each for each in result.findings if each.view == "paired" and each.name == "measured_auc"]
+    assert paired[0].value > 0.95
+    assert {each.status for each in paired} == {Status.SKIP}
+    assert result.status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("columns", "number"),
+    [
+        ({"theta_e_arcsec": 2.0}, "radius_ratio"),
+        ({"theta_e_arcsec": 1 / 0.263}, "radius_ratio"),
+        ({"arc_snr": 5.0}, "snr_log_ratio"),
+        ({"arc_snr_measured": 0.01}, "invisible_arcs"),
+    ],
+)
+def test_labels_in_other_units_are_found(columns, number):
+    table = make_table()
+    for name, factor in columns.items():
+        table.columns[name] = factor * table.columns[name]
+    result = judge(table)["label_consistency"]
+    assert result.status is Status.FAIL
+    assert number in {each.name for each in result.findings if each.status is Status.FAIL}
+
+
+def test_labels_of_other_pairs_are_found():
+    table = make_table()
+    table.columns["arc_snr"] = np.random.default_rng(3).permutation(table.columns["arc_snr"])
+    failed = [each.name for each in judge(table)["label_consistency"].findings if each.status is Status.FAIL]
+    assert failed == ["snr_rank"]
+
+
+def test_arcs_declared_without_light_are_counted():
+    table = make_table()
+    table.columns["arc_snr"][::10] = 0
+    (finding,) = (each for each in judge(table)["label_consistency"].findings if each.status is Status.FAIL)
+    assert (finding.name, finding.value) == ("zero_arc_snr", 0.1)
+
+
+def test_labels_that_are_not_declared_are_skipped():
+    table = make_table()
+    for name in ("theta_e_arcsec", "arc_snr"):
+        table.columns[name] = np.full(len(table), np.nan)
+    result = judge(table)["label_consistency"]
+    assert result.status is Status.SKIP
+    assert "declares no Einstein radius" in result.note
+
+
+def test_a_known_lens_is_named_with_its_distance():
+    table = make_table()
+    poison_known_lens_contamination(table.columns)
+    found = {each.name: each for each in judge(table)["known_lens_contamination"].findings}
+    assert found["known_lenses"].value == 6
+    assert str(load_known_lenses()["name"][7]) in found["known_lenses"].note
+    assert found["nearest_lens"].value == pytest.approx(4.0, abs=1e-3)
+    near = dataclasses.replace(CONFIG, known_lens_radius_arcsec=3.9)
+    assert judge(table, near)["known_lens_contamination"].status is Status.PASS
+
+
+def test_without_positions_known_lenses_cannot_be_met():
+    table = make_table()
+    table.columns["ra"] = np.full(len(table), np.nan)
+    result = judge(table)["known_lens_contamination"]
+    assert result.status is Status.SKIP
+    assert "no positions" in result.note
 
 
 def test_the_paired_view_is_blocked_where_physics_alone_names_the_stamp():
