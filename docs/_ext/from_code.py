@@ -1,7 +1,7 @@
 """Reference pages made from the code, so that nothing is copied by hand.
 
-Directives ``gates``, ``columns``, ``configuration``, ``faults`` and ``library``; and, before the build, one page of the
-API reference for each public module.
+Directives ``gates``, ``columns``, ``aliases``, ``configuration``, ``faults`` and ``library``; and, before the build,
+one page of the API reference for each public module.
 """
 
 import importlib
@@ -18,6 +18,7 @@ from gen5astro.columns import COLUMNS
 from gen5astro.config import Config, describe
 from gen5astro.diagnosis import load_causes
 from gen5astro.gates import load_gates
+from gen5astro.io.catalog import ALIASES
 
 DASH = r"\-"
 
@@ -106,6 +107,15 @@ class Columns(FromCode):
         return lines
 
 
+class Aliases(FromCode):
+    """Every canonical column of a table of pairs, and its other names."""
+
+    def lines(self):
+        """Return the lines."""
+        rows = [[code(name), ", ".join(map(code, others))] for name, others in ALIASES.items()]
+        return table(["column", "is also found as"], rows, [2, 7])
+
+
 class Configuration(FromCode):
     """Every key of the configuration, section by section."""
 
@@ -174,7 +184,7 @@ def write_api_pages(app):
 
 def setup(app):
     """Register the directives and the pages."""
-    for kind in (Gates, Causes, Columns, Configuration, Faults, Library):
+    for kind in (Gates, Causes, Columns, Aliases, Configuration, Faults, Library):
         app.add_directive(kind.__name__.lower(), kind)
     app.connect("builder-inited", write_api_pages)
     return {"parallel_read_safe": True, "version": gen5astro.__version__}

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from gen5astro.errors import FormatError, MissingFileError
+from gen5astro.errors import ConfigError, FormatError, MissingFileError
 
 __all__ = ["open_pairs"]
 
@@ -39,6 +39,8 @@ def open_pairs(path, *, columns=None, bands=None, pixel_scale=None):
         If it is of no kind that we know, or nothing in it can be read.
     ColumnError
         If a column is missing or of another type.
+    ConfigError
+        If a pixel scale is given beside a cube, which states its own.
     """
     text = os.fspath(path)
     options = {"columns": columns, "bands": bands, "pixel_scale": pixel_scale}
@@ -48,6 +50,10 @@ def open_pairs(path, *, columns=None, bands=None, pixel_scale=None):
     if ending in _CUBE:
         from gen5astro.io.hdf5 import CubeSource
 
+        if pixel_scale is not None:
+            raise ConfigError(
+                "pixel scale", got=pixel_scale, expected=f"none beside the cube {text}: it states its own"
+            )
         return CubeSource(path)
     if ending in _IMAGE:
         raise FormatError(text, got="one image", expected="a table of pairs", remedy="name its path in a table")

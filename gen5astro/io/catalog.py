@@ -15,13 +15,16 @@ import numpy as np
 
 from gen5astro.errors import ColumnError, FormatError, MissingFileError, closest
 from gen5astro.io.ingest import BlockFiller, find_reference
+from gen5astro.io.notes import column_notes, scale_note
 from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
 from gen5astro.io.pairs import block_refs
+from gen5astro.io.values import as_numbers, as_text
 
 __all__ = [
     "ALIASES",
     "DEFAULT_PIXEL_SCALE",
     "REFERENCE_ROWS",
+    "WANTED",
     "TablePairs",
     "assemble_catalog",
     "read_table",
@@ -34,12 +37,12 @@ ALIASES = {
     "ctrl_stamp_npz": ("ctrl_npz", "ctrl", "ctrl_stamp", "ctrl_bytes", "control_npz", "control", "control_stamp_npz"),
     "stamp_path": ("stamp_file", "stamp_filename", "injected_path"),
     "ctrl_path": ("ctrl_stamp_path", "ctrl_file", "ctrl_filename", "control_path"),
-    "pair_id": ("id", "objid", "object_id", "galaxy_id", "task_id", "sample_id"),
+    "pair_id": ("id", "objid", "object_id", "task_id", "sample_id"),
     "ra": ("ra_deg", "raj2000", "ra_j2000", "alpha_j2000", "right_ascension"),
     "dec": ("dec_deg", "decl", "dej2000", "dec_j2000", "delta_j2000", "declination"),
     "theta_e_arcsec": ("theta_e", "einstein_radius", "einstein_radius_arcsec", "r_ein", "rein", "theta_ein"),
-    "arc_snr": ("snr", "arc_sn", "snr_arc", "source_snr"),
-    "host_id": ("host", "lrg_id", "host_index", "target_id", "targetid"),
+    "arc_snr": ("snr", "sn", "arc_sn", "snr_arc", "source_snr"),
+    "host_id": ("host", "galaxy_id", "galaxy", "lrg_id", "host_index", "target_id"),
     "brickname": ("brick", "brick_name"),
     "region_split": ("split", "subset"),
 }
@@ -51,7 +54,10 @@ DEFAULT_PIXEL_SCALE = 0.262
 REFERENCE_ROWS = 1000
 """How many rows are tried for the first good pair before an input is given up."""
 
-_ALWAYS = ("pair_id", "ra", "dec", "theta_e_arcsec", "arc_snr", "host_id")
+WANTED = ("ra", "dec", "theta_e_arcsec", "arc_snr", "host_id")
+"""Columns that a gate or a split is the poorer without."""
+
+_ALWAYS = ("pair_id", *WANTED)
 _TEXT = frozenset({"pair_id", "host_id", "brickname", "region_split"})
 _PSF_SIZE = re.compile(r"(?:psfsize|psffwhm|fwhm|seeing)([a-z]\d?)")
 
@@ -151,42 +157,17 @@ def assemble_catalog(columns, mapping, *, first_row, count):
         if canonical in catalog or (values is None and canonical not in _ALWAYS):
             continue
         if canonical in _TEXT:
-            catalog[canonical] = np.zeros(count, "U1") if values is None else _as_text(values)
+            catalog[canonical] = np.zeros(count, "U1") if values is None else as_text(values)
         else:
-            catalog[canonical] = np.full(count, np.nan) if values is None else _as_numbers(values, mapping[canonical])
+            catalog[canonical] = (
+                np.full(count, np.nan) if values is None else as_numbers(values, mapping[canonical], first_row)
+            )
     number = np.arange(first_row, first_row + count).astype(str)
     catalog["pair_id"] = np.where(catalog["pair_id"] == "", number, catalog["pair_id"])
     for name, values in columns.items():
         if name not in mapping.values() and name not in catalog:
-            catalog[name] = _as_numbers(values, name) if values.dtype.kind in "fiub" else _as_text(values)
+            catalog[name] = as_numbers(values, name, first_row) if values.dtype.kind in "fiub" else as_text(values)
     return catalog
-
-
-def _as_text(values):
-    missing = np.ma.getmaskarray(values).copy()
-    plain = np.ma.getdata(values)
-    if plain.dtype.kind == "f":
-        missing |= ~np.isfinite(plain)
-        whole = np.where(missing, 0, plain)
-        plain = whole.astype(np.int64) if np.all(whole == np.floor(whole)) else whole
-    elif plain.dtype.kind == "S":
-        plain = np.char.decode(plain, "utf-8", "replace")
-    elif plain.dtype.kind == "O":
-        missing |= np.array([value is None for value in plain], bool)
-    return np.where(missing, "", plain.astype(str))
-
-
-def _as_numbers(values, name):
-    plain = np.ma.getdata(values)
-    missing = np.ma.getmaskarray(values).copy()
-    if plain.dtype.kind == "O":
-        missing |= np.array([value is None for value in plain], bool)
-    plain = np.where(missing, "nan" if plain.dtype.kind in "OSU" else 0, plain)
-    try:
-        numbers = plain.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ColumnError(f"column {name!r}", got=str(error), expected="numbers") from error
-    return np.where(missing, np.nan, numbers)
 
 
 def read_table(path):
@@ -285,14 +266,20 @@ class TablePairs:
         self._folder = Path(path).parent
         table = read_table(path)
         mapping = resolve_columns(table, columns, required=("stamp_path", "ctrl_path"))
-        self._paths = {name: _as_text(table.pop(mapping.pop(f"{name}_path"))) for name in ("stamp", "ctrl")}
+        matched = dict(mapping)
+        self._paths = {name: as_text(table.pop(mapping.pop(f"{name}_path"))) for name in ("stamp", "ctrl")}
         self.n_rows = len(self._paths["stamp"])
         self._catalog = assemble_catalog(table, mapping, first_row=0, count=self.n_rows)
         self.bands = None if bands is None else tuple(bands)
         first_rows = ((row, self._reader(row)) for row in range(min(self.n_rows, REFERENCE_ROWS)))
         reference = find_reference(first_rows, label=self.label)
         self.bands, self.shape = reference.bands, reference.shape
-        self.pixel_scale = float(pixel_scale or reference.pixel_scale or DEFAULT_PIXEL_SCALE)
+        stated = pixel_scale or reference.pixel_scale
+        self.pixel_scale = float(stated or DEFAULT_PIXEL_SCALE)
+        extra = [name for name in table if name not in mapping.values()]
+        self.notes = column_notes(matched, wanted=WANTED, extra=extra) + (
+            () if stated else scale_note(self.pixel_scale)
+        )
 
     def blocks(self, size):
         """Cut the rows into blocks.

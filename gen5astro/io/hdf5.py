@@ -263,6 +263,7 @@ class CubeSource:
         self.pixel_scale = self.cube.pixel_scale
         self.survey = self.cube.attributes["survey"]
         self.label = str(self.cube.path)
+        self.notes = ()
 
     def blocks(self, size):
         """Yield a `BlockRef` for every `size` pairs, in order.

@@ -3,6 +3,8 @@
 The pass itself is C (``ext/ingest.c``); `ingest_row` is its face, and `BlockFiller` makes a block of many.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from gen5astro import _core
@@ -10,6 +12,8 @@ from gen5astro.errors import FormatError, Gen5Error, ShapeError
 from gen5astro.io.pairs import PairBlock, Reject
 
 __all__ = ["BlockFiller", "find_reference", "ingest_row"]
+
+_VOTERS = 20
 
 
 def ingest_row(wire, out, *, layout="chw", census=None):
@@ -146,7 +150,9 @@ class BlockFiller:
 
 
 def find_reference(candidates, *, label):
-    """Stamp of the first pair that can be read; every other image has to have its bands and shape.
+    """Stamp of a pair such as most of the first ones are; every other image has to have its bands and shape.
+
+    The first twenty good pairs vote, as far as it takes; where rows are few or bad, those that there are.
 
     Parameters
     ----------
@@ -158,7 +164,7 @@ def find_reference(candidates, *, label):
     Returns
     -------
     image : WireImage
-        As stored.
+        As stored, of the first pair of its kind.
 
     Raises
     ------
@@ -167,6 +173,7 @@ def find_reference(candidates, *, label):
     """
     first = None
     count = 0
+    kinds, votes = {}, Counter()
     for row, read in candidates:
         count += 1
         try:
@@ -176,9 +183,16 @@ def find_reference(candidates, *, label):
             continue
         trial = BlockFiller(1, bands=image.bands, shape=image.shape, pixel_scale=1.0)
         trial.add(row, read)
-        if not trial.rejects:
-            return image
-        first = first or trial.rejects[0]
+        if trial.rejects:
+            first = first or trial.rejects[0]
+            continue
+        kind = (image.bands, image.shape)
+        kinds.setdefault(kind, image)
+        votes[kind] += 1
+        if votes.total() == _VOTERS or votes[kind] > _VOTERS // 2:
+            break
+    if votes:
+        return kinds[votes.most_common(1)[0][0]]
     if first is None:
         raise FormatError(label, got="no rows", expected="at least one pair")
     raise FormatError(label, got=f"no readable pair in the first {count} rows; row {first.row}: {first.reason}")

@@ -111,6 +111,8 @@ class PairSource(Protocol):
         Pixel scale [arcsec / pix].
     label : str
         What to call the input in messages.
+    notes : tuple of str
+        What the user should know of how the input was read: names that were matched, values that were assumed.
     """
 
     n_rows: int
@@ -118,6 +120,7 @@ class PairSource(Protocol):
     shape: tuple[int, int]
     pixel_scale: float
     label: str
+    notes: tuple[str, ...]
 
     def blocks(self, size):
         """Yield a `BlockRef` for every `size` rows, in order."""

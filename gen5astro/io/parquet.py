@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileError, SchemaError
-from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, REFERENCE_ROWS, assemble_catalog, resolve_columns
+from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, REFERENCE_ROWS, WANTED, assemble_catalog, resolve_columns
 from gen5astro.io.ingest import BlockFiller, find_reference
+from gen5astro.io.notes import column_notes, scale_note
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
-from gen5astro.io.parquet_files import Rows, describe_file, list_parquet, open_file
+from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet, open_file
 
 __all__ = ["PairWriter", "ParquetPairs", "column_names", "read_columns"]
 
@@ -67,12 +68,20 @@ class ParquetPairs:
         self._rows = Rows(files, [*self._image_columns.values(), *self._catalog_columns])
         if bands is None and _BANDS_KEY in first.metadata:
             bands = first.metadata[_BANDS_KEY].decode().split(",")
-        if pixel_scale is None:
-            pixel_scale = float(first.metadata.get(_SCALE_KEY, DEFAULT_PIXEL_SCALE))
+        stated = first.metadata.get(_SCALE_KEY) if pixel_scale is None else pixel_scale
         self.bands = None if bands is None else tuple(bands)
-        self.pixel_scale = float(pixel_scale)
+        self.pixel_scale = float(DEFAULT_PIXEL_SCALE if stated is None else stated)
+        self.notes = self._column_notes(first.schema.names)
+        if stated is None:
+            self.notes += scale_note(self.pixel_scale)
         reference = find_reference(self._first_rows(), label=self.label)
         self.bands, self.shape = reference.bands, reference.shape
+
+    def _column_notes(self, names):
+        others = [name for name in names if name not in self._mapping.values()]
+        extra = [name for name in others if name in self._catalog_columns]
+        ignored = [name for name in others if name not in self._catalog_columns]
+        return column_notes(self._mapping, wanted=WANTED, extra=extra, ignored=ignored)
 
     def _first_rows(self):
         """Readers of the first rows, drawn batch by batch."""
@@ -262,10 +271,14 @@ class PairWriter:
         If `path` is there and `force` is not set.
     MissingFileError
         If its folder is not there.
+    FormatError
+        If the name does not end as Parquet's do.
     """
 
     def __init__(self, path, bands, pixel_scale, *, column_notes=None, force=False):
         self._path = Path(path)
+        if not self._path.name.lower().endswith(ENDINGS):
+            raise FormatError(f"output {path}", got="another ending", expected=f"{' or '.join(ENDINGS)}: it is Parquet")
         if self._path.exists() and not force:
             raise ExistsError(f"{path}", got="a file that is there", remedy="choose another name, or --force")
         if not self._path.parent.is_dir():

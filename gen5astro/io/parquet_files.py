@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from gen5astro.errors import FormatError, MissingFileError
 
-__all__ = ["ParquetFile", "Rows", "describe_file", "list_parquet", "open_file"]
+__all__ = ["ENDINGS", "ParquetFile", "Rows", "describe_file", "list_parquet", "open_file"]
 
-
-_ENDINGS = (".parquet", ".pq")
+ENDINGS = (".parquet", ".pq")
+"""How names of Parquet files end."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def list_parquet(path):
         files = _list_remote(text)
     elif os.path.isdir(text):
         found = glob.glob(os.path.join(glob.escape(text), "**", "*"), recursive=True)
-        files = [name for name in found if name.endswith(_ENDINGS) and os.path.isfile(name)]
+        files = [name for name in found if name.endswith(ENDINGS) and os.path.isfile(name)]
     elif os.path.isfile(text):
         files = [text]
     else:
@@ -86,7 +86,7 @@ def _list_remote(uri):
         if any(sign in path for sign in "*?["):
             found = system.glob(path)
         else:
-            found = [name for name in system.find(path) if name == path or name.endswith(_ENDINGS)]
+            found = [name for name in system.find(path) if name == path or name.endswith(ENDINGS)]
     except (ImportError, OSError, ValueError) as error:
         raise MissingFileError(uri, got=str(error), expected="a URI that fsspec can open") from error
     return [system.unstrip_protocol(name) for name in found]

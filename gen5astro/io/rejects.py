@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["write_rejects"]
+__all__ = ["rejects_note", "write_rejects"]
 
 
 def write_rejects(rejects, path):
@@ -27,3 +27,23 @@ def write_rejects(rejects, path):
     part = path.with_name(path.name + ".part")
     pq.write_table(pa.table(columns), part)
     os.replace(part, path)
+
+
+def rejects_note(path):
+    """Say how many rows were rejected, why the first was, and where to read of the others.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `write_rejects` wrote, or none.
+
+    Returns
+    -------
+    note : str or None
+        One line; None where no row was rejected.
+    """
+    rejects = pq.read_table(path).to_pylist() if Path(path).is_file() else []
+    if not rejects:
+        return None
+    rows = f"{len(rejects):,} row{'s' if len(rejects) > 1 else ''}"
+    return f"{rows} rejected, see {path}; the first, row {rejects[0]['row']}: {rejects[0]['reason']}"

@@ -104,6 +104,22 @@ def test_a_bad_row_is_counted_and_named_and_stops_nothing(clean, tmp_path, paylo
     assert reason in reject["reason"].lower()
 
 
+def test_what_was_matched_assumed_and_rejected_is_said(clean, tmp_path):
+    table = pq.read_table(damage(clean, tmp_path / "bad.parquet", [17], lambda stamp: b"junk"))
+    names = [{"theta_e_arcsec": "theta_E", "host_id": "galaxy"}.get(name, name) for name in table.column_names]
+    pq.write_table(table.rename_columns(names).replace_schema_metadata(None), tmp_path / "theirs.parquet")
+    loose = (*QUICK[:-1], "--set", "min_effective_hosts=15")
+    result = run(tmp_path / "theirs.parquet", "--out", tmp_path / "audit", *loose)
+    assert "host_id = 'galaxy', theta_e_arcsec = 'theta_E'" in result.stderr
+    assert "0.262 arcsec assumed" in result.stderr
+    assert (
+        f"1 row rejected, see {tmp_path / 'audit' / 'rejects.parquet'}; the first, row 17: stamp_npz" in result.stderr
+    )
+    told = run(tmp_path / "theirs.parquet", "--out", tmp_path / "told", *loose, "--pixel-scale", 0.3, "--json")
+    assert "arcsec assumed" not in told.stderr
+    assert json.loads(told.stdout)["input"]["pixel_scale"] == 0.3
+
+
 def test_too_many_bad_rows_stop_the_run_in_one_line_and_are_kept(clean, tmp_path):
     pairs = damage(clean, tmp_path / "bad.parquet", range(20), lambda stamp: b"junk")
     result = run(pairs, "--out", tmp_path / "audit", *QUICK)

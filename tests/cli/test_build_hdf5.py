@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -104,3 +106,21 @@ def test_an_audit_of_other_pairs_is_one_line_and_no_cube(tmp_path, pairs, audit)
     assert "run gen5astro audit-injection on these pairs" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "cube.h5").exists()
+
+
+def test_what_was_matched_assumed_and_rejected_is_said(tmp_path, pairs):
+    table = pq.read_table(pairs)
+    stamps = [b"junk" if row == 7 else stamp for row, stamp in enumerate(table["stamp_npz"].to_pylist())]
+    table = table.set_column(table.column_names.index("stamp_npz"), "stamp", pa.array(stamps, pa.binary()))
+    pq.write_table(table.replace_schema_metadata(None), tmp_path / "theirs.parquet")
+    loose = ("--set", "audit.max_reject_fraction=0.1", "--pixel-scale", "0.3")
+    result = run(tmp_path / "theirs.parquet", "--out", tmp_path / "cube.h5", *loose)
+    assert result.exit_code == 0, result.output
+    assert "stamp_npz = 'stamp'" in result.stderr
+    assert "arcsec assumed" not in result.stderr
+    assert "the first, row 7: stamp" in result.stderr
+    with Cube(tmp_path / "cube.h5") as cube:
+        assert cube.pixel_scale == 0.3
+    refused = run(tmp_path / "cube.h5", "--out", tmp_path / "second.h5", "--pixel-scale", "0.2")
+    assert refused.exit_code == 2
+    assert "it states its own" in refused.stderr

@@ -201,3 +201,11 @@ def test_the_first_pair_that_can_be_read_sets_the_shape():
         find_reference(candidates[:2], label="x")
     with pytest.raises(FormatError, match="no rows"):
         find_reference([], label="x")
+
+
+@pytest.mark.parametrize(("odd", "side"), [({0}, 4), ({0, 1, 5}, 4), (set(range(12)), 6), (set(range(25)), 6)])
+def test_the_shape_is_that_of_most_of_the_first_pairs(odd, side):
+    shapes = [(1, 6, 6) if row in odd else (1, 4, 4) for row in range(40)]
+    images = [image_of(1, shape=shape, bands=("g",)) for shape in shapes]
+    image = find_reference([(row, reader(each, each)) for row, each in enumerate(images)], label="x")
+    assert image.shape == (side, side)

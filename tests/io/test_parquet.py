@@ -64,6 +64,31 @@ def all_of(source, size=17):
     return pixels, [each for some in rejects for each in some], blocks
 
 
+def test_a_file_says_what_was_matched_carried_along_and_not_read(tmp_path):
+    columns = {"theta_E": [1.0, 2.0], **{f"m{at}": [0.0, 0.0] for at in range(10)}, "spectrum": [[1.0], [2.0]]}
+    pq.write_table(table_of(make_block(2), **columns), tmp_path / "pairs.parquet")
+    source = open_pairs(tmp_path / "pairs.parquet")
+    absent = "Absent: ra, dec, arc_snr, host_id (say which with --column ra=NAME)"
+    assert source.notes == (
+        "Columns under other names: theta_e_arcsec = 'theta_E'",
+        f"{absent}; carried along: m0, m1, m2, m3, m4, m5, m6, m7 and 2 more; not read: spectrum",
+        "Pixel scale of 0.262 arcsec assumed: the input states none; say which with --pixel-scale",
+    )
+    assert source.notes[:2] == open_pairs(tmp_path / "pairs.parquet", pixel_scale=0.2).notes
+
+
+def test_a_file_of_ours_states_its_pixel_scale_and_complete_columns_need_no_note(tmp_path):
+    more = {name: np.zeros(3) for name in ("dec", "theta_e_arcsec", "arc_snr")}
+    path = write(tmp_path / "pairs.parquet", make_block(3, **more, host_id=np.array(["a", "b", "c"])))
+    assert open_pairs(path).notes == ()
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs", "pairs.parquet.gz"])
+def test_a_name_that_is_not_of_parquet_is_refused(tmp_path, name):
+    with pytest.raises(FormatError, match=r"got another ending; expected \.parquet or \.pq"):
+        PairWriter(tmp_path / name, BANDS, SCALE)
+
+
 def test_what_is_written_comes_back_to_the_bit(tmp_path):
     block = make_block(50, host_id=np.repeat("é", 50), snr_true=np.linspace(0, 1, 50))
     source = open_pairs(write(tmp_path / "pairs.parquet", block))
