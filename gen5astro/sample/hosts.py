@@ -122,8 +122,6 @@ def read_hosts(source):
     ColumnError
         If its table lacks a column.
     """
-    from astropy.io import fits
-
     if str(source) == "sample":
         path, label = resources.files("gen5astro.sample") / "data" / "hosts.fits", "sample"
     else:
@@ -131,17 +129,31 @@ def read_hosts(source):
     if not path.is_file():
         raise MissingFileError(f"hosts {label}", got="no such file", expected="a FITS file of hosts, or 'sample'")
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with _open_whole(path) as hdus:
             return _from_hdus(hdus, label)
     except (OSError, TypeError, KeyError, ValueError) as error:
         if isinstance(error, (ColumnError, FormatError)):
             raise
         raise FormatError(
             f"hosts {label}",
-            got=str(error),
+            got=f"a file that is truncated or of another kind ({error.args[0] if error.args else error!r})",
             expected="a FITS file with an HDU a band, PSF_<band> and HOSTS",
-            remedy="see the docs, 'inject arcs into your own galaxies'",
+            remedy="fetch it again, or see docs/howto/inject.rst, 'Your own galaxies'",
         ) from error
+
+
+def _open_whole(path):
+    """Open FITS; make an error of what astropy only warns of, that the file is shorter than its headers say."""
+    from astropy.io import fits
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
+    short = [str(each.message) for each in said if "truncated" in str(each.message)]
+    if short:
+        hdus.close()
+        raise OSError(short[0])
+    return hdus
 
 
 def _from_hdus(hdus, label):

@@ -83,12 +83,26 @@ def load_checkpoint(path):
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        line = str(error).strip().partition("\n")[0]
-        raise FormatError(f"checkpoint {path}", got=line, expected="a file that gen5astro train wrote") from error
+        raise FormatError(
+            f"checkpoint {path}",
+            got=_what_it_is(path),
+            expected="best.ckpt or last.ckpt of a run of gen5astro train, or the folder of the run",
+        ) from error
     schema = checkpoint.get("schema") if isinstance(checkpoint, dict) else None
     if schema != SCHEMA:
         raise SchemaError(f"checkpoint {path}", got=f"schema {schema!r}", expected=repr(SCHEMA), remedy="train again")
     return checkpoint
+
+
+def _what_it_is(path):
+    """What a file that torch cannot read looks like by its first bytes."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start == b"\x89HDF\r\n\x1a\n":
+        return "an HDF5 file"
+    if start.startswith(b"PK\x03\x04"):
+        return "a truncated or damaged file, or an archive of another kind"
+    return "a file of another kind" if start else "an empty file"
 
 
 def describe_cube(cube):

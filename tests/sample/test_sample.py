@@ -152,6 +152,15 @@ def test_a_file_that_is_no_hosts_file_is_refused(tmp_path):
         read_hosts(path)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.97, 0.9999])
+def test_a_truncated_hosts_file_is_said_to_be_one(tmp_path, share):
+    content = sample_path("hosts.fits").read_bytes()
+    path = tmp_path / "half.fits"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(FormatError, match=r"truncated.*docs/howto/inject\.rst"):
+        read_hosts(path)
+
+
 def test_hosts_without_a_galaxy_are_named(tmp_path):
     with fits.open(sample_path("hosts.fits")) as hdus:
         hdus["R"].data[4, 3, 3] = np.nan

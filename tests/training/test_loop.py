@@ -156,6 +156,23 @@ def test_a_checkpoint_knows_what_it_was_trained_on(cube, whole):
     assert checkpoint["deployable"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("half.ckpt", lambda cube, ckpt: ckpt[: len(ckpt) // 2], "a truncated or damaged file"),
+        ("cube.h5", lambda cube, ckpt: cube[:4096], "an HDF5 file"),
+        ("text.ckpt", lambda cube, ckpt: b"not a network", "a file of another kind"),
+        ("empty.ckpt", lambda cube, ckpt: b"", "an empty file"),
+    ],
+)
+def test_what_is_no_checkpoint_is_said_in_our_words(cube, whole, tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content(cube.read_bytes(), (whole[0] / "best.ckpt").read_bytes()))
+    with pytest.raises(FormatError, match=f"checkpoint .*{name}: got {said}.*; expected best.ckpt") as refused:
+        load_checkpoint(path)
+    assert "weights_only" not in str(refused.value)
+
+
 def test_a_run_that_is_there_is_kept(cube, whole):
     with pytest.raises(ExistsError, match="--resume"):
         train(cube, whole[0], config=_config())
@@ -250,7 +267,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(MissingFileError, match="no such file"):
         load_checkpoint(tmp_path)
     (tmp_path / "best.ckpt").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(FormatError, match="a file that gen5astro train wrote"):
+    with pytest.raises(FormatError, match="a run of gen5astro train"):
         load_checkpoint(tmp_path)
     torch.save({"schema": "gen5astro-checkpoint/0"}, tmp_path / "best.ckpt")
     with pytest.raises(SchemaError, match="train again"):
