@@ -1,5 +1,6 @@
 """The audit of real galaxies with clean and with faulty injections."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -163,3 +164,22 @@ def test_an_input_without_a_readable_row_is_refused():
     block = make_pairs(30, np.random.default_rng(6))
     with pytest.raises(FormatError, match="row 0: no stamp"):
         audit(block, config=Config(), bad=dict.fromkeys(range(30), "no stamp"))
+
+
+def test_exchanged_columns_and_one_image_twice_are_no_pairs():
+    block = pairs()
+    exchanged = dataclasses.replace(block, stamp=block.ctrl, ctrl=block.stamp)
+    same = dataclasses.replace(block, stamp=block.ctrl, digest=np.repeat(block.digest[:, 1:], 2, axis=1))
+    for faulty, number in ((exchanged, "negative_arcs"), (same, "identical_pairs")):
+        gate = audit(faulty).record["gates"]["pair_integrity"]
+        assert gate["status"] == "FAIL"
+        assert number in {finding["name"] for finding in gate["findings"] if finding["status"] == "FAIL"}
+
+
+def test_pairs_without_einstein_radii_are_not_called_clean():
+    block = pairs()
+    for theta_e in (np.nan, -1.0):
+        undeclared = dict(block.catalog, theta_e_arcsec=np.full(len(block), theta_e))
+        record = audit(dataclasses.replace(block, catalog=undeclared)).record
+        assert record["gates"]["stratum_diversity"]["status"] == "INSUFFICIENT"
+        assert record["status"] != "PASS"
