@@ -282,8 +282,20 @@ def _coerce(value, hint, label):
     return value
 
 
+_WORDS = {float: "number", int: "whole number", str: "text", bool: "true or false", type(None): "none", object: "value"}
+
+
 def _type_name(hint):
-    return getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint).replace("typing.", "")
+    """Words for a type hint, in the notation of TOML."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_type_name, parts))
+    if origin in (tuple, list):
+        repeated = ("...",) if origin is list or Ellipsis in parts else ()
+        return f"[{', '.join([*(_type_name(part) for part in parts if part is not Ellipsis), *repeated])}]"
+    if origin is dict:
+        return f"{{name = {_type_name(parts[1])}, ...}}"
+    return _WORDS[hint]
 
 
 def load_config(path=None, settings=(), *, section=None):
@@ -321,8 +333,11 @@ def load_config(path=None, settings=(), *, section=None):
             raise ConfigError(f"config {path}", got=str(error), expected="TOML") from error
     sections = {each.name for each in dataclasses.fields(Config)}
     if section is not None:
-        loose = {key: record.pop(key) for key in list(record) if key not in sections}
-        record.setdefault(section, {}).update(loose)
+        own = {each.name for each in dataclasses.fields(getattr(Config(), section))}
+        bare = [key for key, value in record.items() if key not in sections and (key in own or not _is_table(value))]
+        loose = {key: record.pop(key) for key in bare}
+        if loose and _is_table(record.setdefault(section, {})):
+            record[section].update(loose)
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
@@ -337,6 +352,10 @@ def load_config(path=None, settings=(), *, section=None):
                 raise ConfigError(f"--set {setting}", got=f"{key!r} that is no section", expected="section.key=value")
         inner[keys[-1]] = _parse_value(text.strip())
     return from_dict(record)
+
+
+def _is_table(value):
+    return isinstance(value, dict)
 
 
 def _parse_value(text):

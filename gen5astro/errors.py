@@ -114,11 +114,12 @@ def closest(name, choices):
     Returns
     -------
     remedy : str
-        A clause such as ``did you mean 'ra'? (there are: dec, ra)``.
+        A clause such as ``did you mean 'ra'? (there are: dec, ra)``, or ``there are: dec, ra`` where none is close.
     """
     choices = sorted(map(str, choices))
     shown = ", ".join(choices[:30]) + (", ..." if len(choices) > 30 else "")
     lowered = {choice.lower(): choice for choice in choices}
     match = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
-    guess = f"did you mean {lowered[match[0]]!r}? " if match else ""
-    return f"{guess}(there are: {shown})"
+    if match:
+        return f"did you mean {lowered[match[0]]!r}? (there are: {shown})"
+    return f"there are: {shown}" if shown else "there are none"

@@ -71,15 +71,17 @@ def test_a_setting_is_read_as_the_key_wants_it(setting, read, value):
         ("trian.epochs=3", "did you mean 'train'"),
         ("epochs=3", "config key 'epochs'"),
         ("train.epochs", "no '='"),
-        ("train.epochs=many", "config key 'train.epochs': got 'many'; expected int"),
-        ("train.epochs=2.5", "expected int"),
-        ("train.epochs=true", "expected int"),
+        ("train.epochs=many", "config key 'train.epochs': got 'many'; expected whole number"),
+        ("train.epochs=2.5", "expected whole number"),
+        ("train.epochs=true", "expected whole number"),
         ("train.view=triple", "expected single or paired"),
         ("train=3", "expected a section"),
         ("train.epochs.more=3", "config key 'train.epochs'"),
-        ("inject.z_lens=[0.1]", "config key 'inject.z_lens'"),
-        ("inject.z_lens=0.1", "config key 'inject.z_lens'"),
-        ("train.batch_composition=3", "config key 'train.batch_composition'"),
+        ("inject.z_lens=[0.1]", "config key 'inject.z_lens': got [0.1]; expected [number, number]"),
+        ("audit.theta_e_edges=1", "expected [number, ...]"),
+        ("train.batch_composition=3", "expected {name = number, ...}"),
+        ("train.width=wide", "expected whole number or none"),
+        ("audit.limits=3", "expected {name = {name = [number or none, ...], ...}, ...}"),
         ("audit.limits.flux_budget.median_excess=3", "config key 'audit.limits.flux_budget.median_excess'"),
     ],
 )
@@ -92,6 +94,18 @@ def test_what_cannot_be_used_is_refused_by_name(setting, message):
 def test_a_setting_inside_a_key_that_is_no_section_is_refused():
     with pytest.raises(ConfigError, match="'epochs' that is no section"):
         load_config(settings=["train.epochs=3", "train.epochs.more=3"])
+
+
+def test_an_unknown_section_of_a_file_is_named_with_the_nearest(tmp_path):
+    path = tmp_path / "audit.toml"
+    path.write_text("[audt]\nfolds = 4\n")
+    with pytest.raises(ConfigError, match="config key 'audt': got an unknown name; did you mean 'audit'"):
+        load_config(path, section="audit")
+    path.write_text("[limits.flux_budget]\nmedian_excess = [-inf, 0.1]\n")
+    assert list(load_config(path, section="audit").audit.limits) == ["flux_budget"]
+    path.write_text("folds = 4\naudit = 3\n")
+    with pytest.raises(ConfigError, match="config key 'audit': got 3; expected a section"):
+        load_config(path, section="audit")
 
 
 def test_a_file_that_is_missing_or_broken_is_named(tmp_path):
