@@ -1,5 +1,7 @@
 """``gen5astro evaluate``."""
 
+from contextlib import contextmanager
+
 import click
 
 from gen5astro.cli._common import FILE, FOLDER, claim_folder, common_options, progress, show
@@ -26,8 +28,7 @@ def command(run, cube, out, config, threads, quiet, as_json, force):
     from gen5astro.report.terminal import print_evaluation
     from gen5astro.sample import load_candidates
 
-    claim_folder(out, force=force)
-    with progress("scoring test pairs", quiet=quiet) as advance:
+    with _claimed(out, force=force), progress("scoring test pairs", quiet=quiet) as advance:
         choices = {"scores": out / "scores.parquet", "threads": threads, "advance": advance}
         record = evaluate(run, cube, config=config, **choices)
     write_json(record, out / "evaluation.json")
@@ -35,3 +36,16 @@ def command(run, cube, out, config, threads, quiet, as_json, force):
         record, out / "evaluation.html", images={each.name: each.pixels for each in load_candidates()}
     )
     show(record, print_evaluation, as_json=as_json, quiet=quiet)
+
+
+@contextmanager
+def _claimed(out, *, force):
+    """The output folder; gone again where what was asked for is refused before anything is written."""
+    made = not out.is_dir()
+    claim_folder(out, force=force)
+    try:
+        yield
+    except BaseException:
+        if made and not any(out.iterdir()):
+            out.rmdir()
+        raise

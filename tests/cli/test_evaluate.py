@@ -57,3 +57,14 @@ def test_a_run_that_is_not_there_ends_with_2(trained, tmp_path):
     outcome = _run(tmp_path / "absent", trained[1], "--out", tmp_path / "evaluation")
     assert outcome.exit_code == 2
     assert "absent" in outcome.stderr
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_a_cube_in_place_of_a_run_is_said_to_be_one_and_a_folder_that_was_there_stays(trained, tmp_path):
+    (tmp_path / "evaluation").mkdir()
+    outcome = _run(trained[1], trained[1], "--out", tmp_path / "evaluation")
+    assert outcome.exit_code == 2
+    assert "got an HDF5 file; expected best.ckpt" in outcome.stderr
+    assert "scoring" not in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+    assert (tmp_path / "evaluation").is_dir()
