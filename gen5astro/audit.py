@@ -24,7 +24,7 @@ SCHEMA = "gen5astro-audit/1"
 
 _WORST_PAIRS = 6
 _EXPLAINABLE = ("pair_integrity", "core_leakage", "sky_leakage", "noise_leakage", "flux_budget")
-_LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "astropy", "h5py", "pyarrow")
+_LIBRARIES = ("numpy", "scipy", "photutils", "numba", "scikit-learn", "astropy", "h5py", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def audit_pairs(source, *, config, threads=None, advance=None, on_rejects=None):
     source : PairSource
         Where the pairs come from.
     config : Config
-        Sections ``measure`` and ``audit`` are used.
+        Sections ``measure``, ``audit`` and ``normalize`` are used.
     threads : int, optional
         Blocks measured at once; does not change the result.
     advance : callable, optional
@@ -102,7 +102,7 @@ def audit_pairs(source, *, config, threads=None, advance=None, on_rejects=None):
         "provenance": {
             "input_digest": digest,
             "versions": {"gen5astro": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            "config": {"measure": as_dict(config.measure), "audit": as_dict(config.audit)},
+            "config": {name: as_dict(getattr(config, name)) for name in ("measure", "audit", "normalize")},
             "seconds": round(time.perf_counter() - began, 3),
         },
     }
@@ -117,7 +117,7 @@ def judge_table(table, config):
     table : MeasureTable
         With or without ``group``.
     config : Config
-        Section ``audit`` is used.
+        Sections ``audit`` and ``normalize`` are used.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def judge_table(table, config):
     )
     table = replace(table, columns=table.columns | {"group": group})
     masks = strata(table, config.audit)
-    results = run_gates(table, config.audit, masks)
+    results = run_gates(table, config.audit, masks, normalizer=config.normalize)
     record = {
         "schema": SCHEMA,
         "status": overall_status(results).value,

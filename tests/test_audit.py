@@ -183,3 +183,12 @@ def test_pairs_without_einstein_radii_are_not_called_clean():
         record = audit(dataclasses.replace(block, catalog=undeclared)).record
         assert record["gates"]["stratum_diversity"]["status"] == "INSUFFICIENT"
         assert record["status"] != "PASS"
+
+
+def test_the_normalizer_that_the_settings_name_is_the_one_that_is_judged(clean):
+    record, _ = judge_table(
+        clean.table, load_config(settings=["audit.bootstraps=50", "audit.permutations=2", "normalize.kind=standard"])
+    )
+    assert record["gates"]["normalization_leakage"]["status"] == "FAIL"
+    assert clean.record["gates"]["normalization_leakage"]["status"] == "PASS"
+    assert clean.record["provenance"]["config"]["normalize"]["kind"] == "sky"
