@@ -16,21 +16,27 @@ from gen5astro.errors import ConfigError
 __all__ = ["default_threads", "map_blocks", "remember_interrupts"]
 
 _interrupted = threading.Event()
+_mapping = threading.Event()
 
 
 @contextlib.contextmanager
 def remember_interrupts():
-    """Make sure that Ctrl-C ends the work: an interrupt that compiled code swallows is raised again at the next block.
+    """Make sure that Ctrl-C ends the work, also where compiled code would swallow the exception.
+
+    While blocks are mapped, the first SIGINT is remembered and raised between two blocks; a second one, or one at any
+    other time, raises at once.
 
     Yields
     ------
     nothing : None
-        Inside, SIGINT raises KeyboardInterrupt and is remembered; afterwards the handler is as it was.
+        Afterwards the handler is as it was.
     """
 
     def handle(_number, _frame):
-        _interrupted.set()
-        raise KeyboardInterrupt
+        if _mapping.is_set() and not _interrupted.is_set():
+            _interrupted.set()
+        else:
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
@@ -87,6 +93,7 @@ def map_blocks(function, blocks, *, threads=None):
         raise ConfigError("threads", got=threads, expected="1 or more")
     pool = ThreadPoolExecutor(threads, thread_name_prefix="gen5astro")
     pending: deque = deque()
+    _mapping.set()
     try:
         for block in blocks:
             pending.append(pool.submit(function, block))
@@ -95,6 +102,7 @@ def map_blocks(function, blocks, *, threads=None):
         while pending:
             yield _next_result(pending)
     finally:
+        _mapping.clear()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -1,6 +1,5 @@
 """Blocks come back in order, few are under way at once, and errors reach the caller."""
 
-import contextlib
 import os
 import signal
 import threading
@@ -96,7 +95,7 @@ def test_the_default_is_what_the_process_may_use(monkeypatch):
     assert default_threads() == 1
 
 
-def test_an_interrupt_that_compiled_code_swallows_ends_the_work_at_the_next_block():
+def test_an_interrupt_ends_the_work_between_two_blocks():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
 
@@ -104,13 +103,23 @@ def test_an_interrupt_that_compiled_code_swallows_ends_the_work_at_the_next_bloc
         for block in map_blocks(abs, range(100), threads=1):
             done.append(block)
             if block == 3:
-                with contextlib.suppress(KeyboardInterrupt):
-                    os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
 
     try:
         with pytest.raises(KeyboardInterrupt), remember_interrupts():
             work()
         assert len(done) == 4
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_outside_the_mapping_acts_at_once():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with remember_interrupts():
+            assert list(map_blocks(abs, range(3), threads=1)) == [0, 1, 2]
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
