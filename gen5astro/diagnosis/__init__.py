@@ -85,7 +85,7 @@ def diagnose(table, config, *, leaks):
     counts = dict.fromkeys(claims, 0)
     clean = 0
     for draw in draw_groups(int(group.max()) + 1, _DRAWS, rng):
-        named, left = _explain(Marks(table.select(np.repeat(np.arange(len(group)), draw[group]))), causes)
+        named, left = _explain(Marks(_drawn(table, group, draw)), causes)
         clean += not named and left <= 0
         for name in claims:
             counts[name] += name in named
@@ -104,6 +104,15 @@ def diagnose(table, config, *, leaks):
         return {"top": "unknown", "causes": [_plain("unknown", 1 - clean / _DRAWS, why), *listed]}
     why = "the residuals hold the arcs and nothing else: PSF and counter-image explain the core"
     return {"top": "physical", "causes": [_plain("physical", clean / _DRAWS, why), *listed]}
+
+
+def _drawn(table, group, draw):
+    """The pairs of the drawn hosts; a host that was drawn twice counts as two."""
+    copies = [np.flatnonzero(draw[group] > copy) for copy in range(draw.max())]
+    rows = np.concatenate(copies)
+    label = np.concatenate([group[copy] + at * len(draw) for at, copy in enumerate(copies)])
+    chosen = table.select(rows)
+    return replace(chosen, columns=chosen.columns | {"group": label})
 
 
 def _explain(marks, causes):

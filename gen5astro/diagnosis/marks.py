@@ -84,8 +84,11 @@ class Marks:
         self.bands = table.bands
         self.sigma = np.asarray(table["ctrl_sky_sigma"], dtype=np.float64)
         self.group = np.unique(table["group"], return_inverse=True)[1]
-        self._order = np.argsort(self.group, kind="stable")
-        self._starts = np.flatnonzero(np.r_[True, np.diff(self.group[self._order]) > 0])
+        self._count = np.bincount(self.group)
+        order = np.argsort(self.group, kind="stable")
+        first = np.cumsum(self._count) - self._count
+        self._place = np.empty(len(order), dtype=np.intp)
+        self._place[order] = np.arange(len(order)) - first[self.group[order]]
         self.values = {name: np.asarray(table[name], dtype=np.float64) for name in FLOORS if name != "noise_power"}
         for name in _PER_SIGMA:
             self.values[name] = self.values[name] / self.sigma
@@ -106,11 +109,18 @@ class Marks:
         value, error : float64 array, (band,)
             Error from the scatter between hosts (of a median: sqrt(pi / 2) times that of a mean).
         """
-        hosts = [np.median(part, axis=0) for part in np.split(values[self._order], self._starts[1:])]
-        hosts = np.stack(hosts)
+        hosts = self._host_medians(values)
         value = np.median(hosts, axis=0)
         scatter = 1.4826 * np.median(np.abs(hosts - value), axis=0)
         return value, np.sqrt(np.pi / 2) * scatter / np.sqrt(len(hosts))
+
+    def _host_medians(self, values):
+        """Median of each host's pairs, (host, band): all hosts at once, padded to the longest with infinity."""
+        padded = np.full((len(self._count), self._count.max(), values.shape[1]), np.inf)
+        padded[self.group, self._place] = values
+        padded.sort(axis=1)
+        host = np.arange(len(self._count))
+        return 0.5 * (padded[host, (self._count - 1) // 2] + padded[host, self._count // 2])
 
     def mark(self, name):
         """Population value and error of a mark.
