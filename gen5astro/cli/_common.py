@@ -48,6 +48,9 @@ __all__ = [
     "show",
 ]
 
+# A run that is refused for its bad rows leaves their list, which must not stand in the way of the next.
+_LEFT_BY_A_REFUSAL = "rejects.parquet"
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -270,7 +273,7 @@ def claim_folder(path, *, force=False):
         If it holds files and `force` is not given, or if it is a file.
     """
     path = Path(path)
-    if path.is_dir() and any(path.iterdir()) and not force:
+    if path.is_dir() and any(each.name != _LEFT_BY_A_REFUSAL for each in path.iterdir()) and not force:
         raise ExistsError(f"output {path}", got="a folder with files", remedy="choose another --out, or pass --force")
     _make_folder(path)
 

@@ -129,6 +129,8 @@ def test_too_many_bad_rows_stop_the_run_in_one_line_and_are_kept(clean, tmp_path
     assert "max_reject_fraction" in line
     assert pq.read_table(tmp_path / "audit" / "rejects.parquet").num_rows == 20
     assert not (tmp_path / "audit" / "audit.json").exists()
+    again = run(clean, "--out", tmp_path / "audit", *QUICK, "--set", "min_effective_hosts=15")
+    assert again.exit_code == 0, again.output
 
 
 def test_a_missing_file_is_one_line_and_leaves_no_folder(tmp_path):
