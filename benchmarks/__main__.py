@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.bootstrap import Bootstrap
 from benchmarks.comparison import compare
 from benchmarks.injection import Injection
+from benchmarks.measurement import Measurement
 from benchmarks.normalization import Normalization, Stretch
 from benchmarks.photometry import CorePhotometry, SkyPhotometry
 from benchmarks.reading import DeflatedNpz, Ingest, StoredNpz
@@ -24,6 +25,7 @@ COMPARISONS = (
     Normalization,
     Stretch,
     RingBudget,
+    Measurement,
     Bootstrap,
     StoredNpz,
     DeflatedNpz,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gen5astro import __version__
+from gen5astro.columns import PROFILE_BINS
 from gen5astro.config import as_dict
 from gen5astro.diagnosis import diagnose
 from gen5astro.errors import FormatError, RejectedError
@@ -14,8 +15,9 @@ from gen5astro.gates import overall_status, run_gates
 from gen5astro.io.hdf5_schema import content_digest
 from gen5astro.io.pairs import BlockRef, Reject
 from gen5astro.leakage import strata
-from gen5astro.measure import PROFILE_BINS, MeasureTable, measure_pairs
+from gen5astro.measure import measure_pairs
 from gen5astro.sky import group_objects
+from gen5astro.table import MeasureTable
 from gen5astro.verdict import Status
 
 __all__ = ["SCHEMA", "AuditResult", "audit_pairs", "judge_table"]

@@ -17,10 +17,9 @@ from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
 from gen5astro.io.rejects import write_rejects
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.leakage import strata
-from gen5astro.measure import MeasureTable
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
-from gen5astro.table import read_table
+from gen5astro.table import MeasureTable, read_table
 
 __all__ = ["build_cube", "read_audit", "rejects_path", "summarize_cube"]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gen5astro.kernels.residual import TERMS
+from gen5astro.kernels.residual import TERM_PAIRS, TERMS
 
 __all__ = ["COLUMNS", "IMAGES", "PROFILE_BINS", "Column"]
 
@@ -113,6 +113,8 @@ def _of_terms():
     for term in TERMS:
         columns[term] = Column(units[term], f"{term} of the residual, fitted outside the arc")
         columns[f"{term}_error"] = Column(units[term], f"standard error of {term}")
+    pairs = ", ".join(f"{a} and {b}" for a, b in TERM_PAIRS)
+    columns["term_correlations"] = Column("", f"correlation of the errors of two terms each: {pairs}")
     return columns
 
 

@@ -4,71 +4,24 @@
 and no argument about a threshold touches a pixel again.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from gen5astro.columns import IMAGES, PROFILE_BINS
+from gen5astro.budget import core_budget, source_offset
+from gen5astro.columns import PROFILE_BINS
 from gen5astro.config import NormalizerSpec
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ColumnError, closest
-from gen5astro.kernels.aperture import aperture_flux, centroid, geometric_center
-from gen5astro.kernels.arc import measure_arc
+from gen5astro.kernels.aperture import aperture_flux, centroid, disc_peak, geometric_center
+from gen5astro.kernels.arc import measure_arc, measure_light
+from gen5astro.kernels.median import image_medians
 from gen5astro.kernels.noise import NOISE_COLUMNS, noise_texture
 from gen5astro.kernels.normalize import annulus_pixels, normalizer_statistics, region_statistics
-from gen5astro.kernels.psf import ring_core_fraction
 from gen5astro.kernels.residual import TERMS, decompose_residual
+from gen5astro.neighbors import mask_neighbors
+from gen5astro.table import MeasureTable, Spool
 
-__all__ = ["MeasureTable", "measure_block", "measure_pairs"]
+__all__ = ["measure_block", "measure_pairs"]
 
-
-@dataclass(frozen=True)
-class MeasureTable:
-    """The measurement table in memory.
-
-    Parameters
-    ----------
-    columns : dict of array
-        (n,) for a column per pair, (n, band) per band; ``residual_profile`` is (n, band, ring).
-    bands : tuple of str
-        Band names.
-    shape : tuple of int
-        ``(y, x)`` of the images.
-    pixel_scale : float
-        Pixel scale [arcsec / pix].
-    """
-
-    columns: dict[str, np.ndarray]
-    bands: tuple[str, ...]
-    shape: tuple[int, int]
-    pixel_scale: float
-
-    def __len__(self):
-        return len(self.columns["row"])
-
-    def __getitem__(self, name):
-        if name not in self.columns:
-            raise ColumnError(
-                f"column {name!r} of the measurement table", got="none", remedy=closest(name, self.columns)
-            )
-        return self.columns[name]
-
-    def select(self, rows):
-        """Return the table of some rows.
-
-        Parameters
-        ----------
-        rows : array
-            Mask or indices.
-
-        Returns
-        -------
-        table : MeasureTable
-            With those rows only.
-        """
-        return MeasureTable(
-            {name: values[rows] for name, values in self.columns.items()}, self.bands, self.shape, self.pixel_scale
-        )
+_DISTINCT_OF = 128
 
 
 def _corner_pixels(shape):
@@ -78,7 +31,7 @@ def _corner_pixels(shape):
     return radius >= 1.05 * min(shape) / 2
 
 
-def measure_block(block, config):
+def measure_block(block, config, *, psf=None):
     """Measure one block of pairs.
 
     Parameters
@@ -87,29 +40,54 @@ def measure_block(block, config):
         Pixels and catalog.
     config : MeasureConfig
         Radii and regions.
+    psf : float64 array, (band, k, k), optional
+        PSF of each band, of unit sum; without it the core budget is bracketed from the FWHM.
 
     Returns
     -------
     columns : dict of array
         Every column of `COLUMNS` but ``group``, which needs all pairs.
     """
-    scale, bands, shape = block.pixel_scale, block.bands, block.stamp.shape[2:]
-    pixels = shape[0] * shape[1]
-    catalog = block.catalog
+    scale, shape = block.pixel_scale, block.stamp.shape[2:]
     annulus, corners = annulus_pixels(shape, config.annulus_fraction), _corner_pixels(shape)
-    center = centroid(np.nansum(block.ctrl, axis=1))
+    center = centroid(block.ctrl.sum(axis=1))
     residual = block.stamp - block.ctrl
-    radius = _arc_radius(catalog["theta_e_arcsec"], residual, center, scale)
-    fwhm = np.stack([_psf_fwhm(catalog, band, len(block), config) for band in bands], axis=1)
-    ctrl_sky = region_statistics(block.ctrl, annulus)
-
+    radius = _arc_radius(block.catalog["theta_e_arcsec"], residual, center, scale)
+    columns = _catalog_columns(block, center, radius, config)
+    regions = {"sky": annulus, "corner": corners}
+    for image, values in (("stamp", block.stamp), ("ctrl", block.ctrl)):
+        columns |= _image_columns(image, values, center, scale, regions, config)
+        sky = np.stack([columns[f"{image}_sky_level"], columns[f"{image}_sky_sigma"]], axis=-1)
+        texture = noise_texture(values, annulus | corners, sky)
+        columns |= {f"{image}_{name}": texture[..., at] for at, name in enumerate(NOISE_COLUMNS)}
+        columns[f"{image}_distinct_fraction"] = _distinct_fraction(values, corners)
+    sky_sigma = columns["ctrl_sky_sigma"]
     found = decompose_residual(
         block.stamp,
         block.ctrl,
         center=center,
         arc_outer_radius=(radius + config.arc_half_width_arcsec) / scale,
-        sky_sigma=ctrl_sky[..., 1],
+        sky_sigma=sky_sigma,
+        masked=mask_neighbors(block.ctrl, center, sky_sigma),
     )
+    columns |= {
+        "residual_noise": found.noise,
+        "noise_gain": found.noise_gain,
+        "noise_gain_other": found.noise_gain_other,
+        "outer_correlation": found.likeness,
+        "term_correlations": found.correlations,
+        "ctrl_median": image_medians(block.ctrl),
+    }
+    for at, term in enumerate(TERMS):
+        columns[term], columns[f"{term}_error"] = found.terms[..., at], found.errors[..., at]
+    columns |= _image_columns("physical", found.physical, center, scale, regions, config)
+    columns |= _arc_columns(residual, found.physical - block.ctrl, columns, scale, config, psf)
+    return {name: _compact(values) for name, values in columns.items()}
+
+
+def _catalog_columns(block, center, radius, config):
+    """What the catalog says of the pairs, where they are, and what the ingest counted."""
+    catalog, pixels = block.catalog, block.stamp.shape[2] * block.stamp.shape[3]
     columns = {
         "row": block.row,
         "pair_id": catalog["pair_id"],
@@ -124,38 +102,21 @@ def measure_block(block, config):
         "center_x": center[:, 0],
         "center_y": center[:, 1],
         "arc_radius_arcsec": radius,
-        "psf_fwhm_arcsec": fwhm,
-        "residual_noise": found.noise,
-        "noise_gain": found.noise_gain,
-        "noise_gain_other": found.noise_gain_other,
-        "outer_correlation": found.correlation,
-        "stamp_distinct_fraction": _distinct_fraction(block.stamp[:, :, corners]),
-        "ctrl_distinct_fraction": _distinct_fraction(block.ctrl[:, :, corners]),
-        "ctrl_median": np.median(block.ctrl, axis=(2, 3)),
+        "psf_fwhm_arcsec": np.stack([_psf_fwhm(catalog, band, len(block), config) for band in block.bands], axis=1),
     }
     for at, aperture in enumerate(config.apertures_arcsec, start=1):
-        columns[f"aperture_area_{at}"] = np.full(len(block), np.pi * (aperture / scale) ** 2)
+        columns[f"aperture_area_{at}"] = np.full(len(block), np.pi * (aperture / block.pixel_scale) ** 2)
     for at, image in enumerate(("stamp", "ctrl")):
         columns[f"{image}_finite_fraction"] = block.census[:, at, :, 0] / pixels
         columns[f"{image}_zero_fraction"] = block.census[:, at, :, 1] / pixels
-    for at, term in enumerate(TERMS):
-        columns[term], columns[f"{term}_error"] = found.terms[..., at], found.errors[..., at]
-    for image, values in zip(IMAGES, (block.stamp, block.ctrl, found.physical), strict=True):
-        columns |= _image_columns(image, values, center, scale, annulus, corners, config)
-        columns |= _normalizer_columns(image, values, scale, config)
-    for image, values in (("stamp", block.stamp), ("ctrl", block.ctrl)):
-        sky = np.stack([columns[f"{image}_sky_level"], columns[f"{image}_sky_sigma"]], axis=-1)
-        texture = noise_texture(values, annulus | corners, sky)
-        columns |= {f"{image}_{name}": texture[..., at] for at, name in enumerate(NOISE_COLUMNS)}
-    arc = found.physical - block.ctrl
-    columns |= _arc_columns(residual, arc, center, radius, ctrl_sky[..., 1], found.noise, scale, config)
-    columns |= _budget_columns(columns, radius, scale, config)
-    return {name: _compact(values) for name, values in columns.items()}
+    return columns
 
 
-def _distinct_fraction(values):
-    """Share of the values of each image and band that differ from every smaller one."""
-    ordered = np.sort(values, axis=-1)
+def _distinct_fraction(values, corners):
+    """Share of the values of each image and band that differ from every smaller one, of some of its corners' pixels."""
+    y, x = np.nonzero(corners)
+    chosen = np.linspace(0, len(y) - 1, min(len(y), _DISTINCT_OF)).astype(np.intp)
+    ordered = np.sort(values[:, :, y[chosen], x[chosen]], axis=-1)
     return (np.diff(ordered, axis=-1) != 0).mean(axis=-1)
 
 
@@ -181,25 +142,15 @@ def _arc_radius(theta_e_arcsec, residual, center, scale):
     return np.where(declared, theta_e, np.hypot(x - center[:, 0], y - center[:, 1]) * scale)
 
 
-def _image_columns(image, values, center, scale, annulus, corners, config):
-    """Core and sky of one image of each pair."""
+def _image_columns(image, values, center, scale, regions, config):
+    """Core and sky of one image of each pair, and what normalizers that read more than the sky take from it."""
     radii = np.array([*config.apertures_arcsec, config.core_radius_arcsec]) / scale
     flux = aperture_flux(values, center, radii)
-    sky = region_statistics(values, annulus)
-    corner = region_statistics(values, corners)
-    return {f"{image}_flux_{at + 1}": flux[..., at] for at in range(len(config.apertures_arcsec))} | {
-        f"{image}_core_flux": flux[..., -1],
-        f"{image}_core_peak": _core_peak(values, center, radii[-1]),
-        f"{image}_sky_level": sky[..., 0],
-        f"{image}_sky_sigma": sky[..., 1],
-        f"{image}_corner_level": corner[..., 0],
-        f"{image}_corner_sigma": corner[..., 1],
-    }
-
-
-def _normalizer_columns(image, values, scale, config):
-    """Statistics of the normalizers that read more than the sky, whose own are the sky's level and sigma."""
-    columns = {}
+    columns = {f"{image}_flux_{at + 1}": flux[..., at] for at in range(len(config.apertures_arcsec))}
+    columns |= {f"{image}_core_flux": flux[..., -1], f"{image}_core_peak": disc_peak(values, center, radii[-1])}
+    for region, inside in regions.items():
+        statistics = region_statistics(values, inside)
+        columns |= {f"{image}_{region}_level": statistics[..., 0], f"{image}_{region}_sigma": statistics[..., 1]}
     for kind, prefix in (("standard", ""), ("core", "core_")):
         spec = NormalizerSpec(kind=kind, core_radius_arcsec=config.core_radius_arcsec)
         statistics = normalizer_statistics(values, spec, scale)
@@ -207,98 +158,58 @@ def _normalizer_columns(image, values, scale, config):
     return columns
 
 
-def _core_peak(values, center, radius):
-    """Brightest pixel within `radius` [pix] of each image's center."""
-    height, width = values.shape[2:]
-    reach = int(np.ceil(radius)) + 1
-    offset = np.arange(-reach, reach + 1)
-    column = np.rint(center[:, 0]).astype(np.intp)[:, None] + offset
-    row = np.rint(center[:, 1]).astype(np.intp)[:, None] + offset
-    inside_image = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[:, None, :]
-    distance = np.hypot(row[:, :, None] - center[:, 1, None, None], column[:, None, :] - center[:, 0, None, None])
-    index = np.arange(len(values))[:, None, None]
-    window = values[index, :, np.clip(row, 0, height - 1)[:, :, None], np.clip(column, 0, width - 1)[:, None, :]]
-    keep = inside_image & (distance <= radius)
-    return np.where(keep[..., None], window, -np.inf).max(axis=(1, 2)).astype(np.float64)
-
-
-def _arc_columns(residual, arc, center, radius, sky_sigma, noise, scale, config):
-    """Flux, signal-to-noise and place of the arc.
+def _arc_columns(residual, arc, columns, scale, config, psf):
+    """Flux, signal-to-noise and place of the arc, and what it can bring into the core.
 
     A multiply imaged source has its images within twice the Einstein radius (singular isothermal lens; Schneider,
     Ehlers & Falco 1992, section 8.1), so that disc, widened by the arc's half width, is the arc's region.
     """
     height, width = residual.shape[2:]
-    outer = (2 * radius + config.arc_half_width_arcsec) / scale
+    center = np.stack([columns["center_x"], columns["center_y"]], axis=-1)
+    radius, sky_sigma, noise = columns["arc_radius_arcsec"], columns["ctrl_sky_sigma"], columns["residual_noise"]
+    core = config.core_radius_arcsec / scale
+    reach = {"center": center, "core_radius": core, "outer_radius": (2 * radius + config.arc_half_width_arcsec) / scale}
     step = np.hypot(height, width) / 2 / PROFILE_BINS
-    raw, profile = measure_arc(
-        residual, center=center, outer_radius=outer, profile_step=step, profile_bins=PROFILE_BINS
+    total, absolute, peak_radius, profile, light_radius = measure_light(
+        residual, arc, center=center, sky_sigma=sky_sigma, profile_step=step, profile_bins=PROFILE_BINS
     )
-    clean, _ = measure_arc(arc, center=center, outer_radius=outer, profile_step=step, profile_bins=PROFILE_BINS)
+    sums = measure_arc(arc, **reach)
     expected = np.sqrt(2 / np.pi) * noise
-    inside = np.maximum(raw["absolute_inside"] - expected * raw["pixels_inside"], 0)
-    total = np.maximum(raw["absolute_total"] - expected * height * width, inside)
-    power = np.maximum(clean["power_inside"] - noise**2 * clean["pixels_inside"], 0)
+    inside = np.maximum(measure_arc(residual, **reach)["absolute"] - expected * sums["pixels"], 0)
+    everything = np.maximum(absolute - expected * height * width, inside)
+    power = np.maximum(sums["power"] - noise**2 * sums["pixels"], 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "residual_flux": raw["flux_total"],
-            "arc_flux": clean["flux_inside"],
-            "arc_snr_measured": np.sqrt(power) / sky_sigma,
-            "arc_offset_x": clean["moment_x"] / clean["flux_inside"],
-            "arc_offset_y": clean["moment_y"] / clean["flux_inside"],
-            "arc_radius_measured_arcsec": scale * _light_radius(arc, residual, center, sky_sigma),
-            "arc_peak_snr": clean["peak"] / sky_sigma,
-            "arc_share": np.where(total > 0, inside / total, np.where(total == 0, 1.0, np.nan)),
-            "residual_peak_arcsec": raw["peak_radius"] * scale,
-            "residual_profile": (profile / sky_sigma[..., None]).astype(np.float32),
-        }
-
-
-def _light_radius(arc, residual, center, sky_sigma):
-    """Mean radius [pix] of the arc above half of its peak, the bands summed in units of their noise.
-
-    Where too little lies outside the declared arc to fit artifacts, the residual itself is taken. NaN without light.
-    """
-    light = np.where(np.isfinite(arc).all(axis=(2, 3), keepdims=True), arc, residual)
-    light = np.einsum("nbyx,nb->nyx", light, 1 / sky_sigma)
-    light[light < 0.5 * light.max(axis=(1, 2), keepdims=True)] = 0
-    y, x = np.arange(light.shape[1])[:, None], np.arange(light.shape[2])
-    distance = np.hypot(x - center[:, 0, None, None], y - center[:, 1, None, None])
-    return (light * distance).sum(axis=(1, 2)) / light.sum(axis=(1, 2))
-
-
-def _budget_columns(columns, radius, scale, config):
-    """Core excess, and the bracket of what physics can bring there.
-
-    A compact source at offset y (in units of theta_E) behind a singular isothermal lens has images at theta_E (1 + y)
-    and theta_E (1 - y) with flux ratio (1 - y) / (1 + y). The PSF carries a fraction of each into the core. The bracket
-    spans y from 0 to 0.9 and the PSF from Gaussian to Moffat; it scales with the arc's flux outside the core.
-    """
-    core = config.core_radius_arcsec
-    excess = columns["stamp_core_flux"] - columns["ctrl_core_flux"]
-    physical_core = columns["physical_core_flux"] - columns["ctrl_core_flux"]
-    outside = np.maximum(columns["arc_flux"] - physical_core, 0)
-    ratios = []
-    for profile in ("gaussian", "moffat"):
-        for y in (0.0, 0.3, 0.6, 0.9):
-            fwhm = columns["psf_fwhm_arcsec"]
-            outer, inner = (
-                ring_core_fraction(radius[:, None] * side, core, fwhm=fwhm, profile=profile, beta=config.moffat_beta)
-                for side in (1 + y, 1 - y)
-            )
-            within = (1 + y) * outer + (1 - y) * inner
-            ratios.append(within / np.maximum(2 - within, 1e-6))
-    ratios = np.stack(ratios)
-    area = np.pi * (core / scale) ** 2
+        offset_x, offset_y = sums["moment_x"] / sums["flux"], sums["moment_y"] / sums["flux"]
+        offset = source_offset(np.hypot(offset_x, offset_y) * scale, radius[:, None])
+        share = np.where(everything > 0, inside / everything, np.where(everything == 0, 1.0, np.nan))
+    low, high = core_budget(
+        sums["outer_flux"],
+        offset,
+        radius,
+        columns["psf_fwhm_arcsec"],
+        config=config,
+        psf=psf,
+        pixel_scale=scale,
+    )
     return {
-        "core_excess": excess,
-        "core_excess_error": columns["residual_noise"] * np.sqrt(area),
-        "core_budget_low": outside * ratios.min(axis=0),
-        "core_budget_high": outside * ratios.max(axis=0),
+        "residual_flux": total,
+        "arc_flux": sums["flux"],
+        "arc_snr_measured": np.sqrt(power) / sky_sigma,
+        "arc_offset_x": offset_x,
+        "arc_offset_y": offset_y,
+        "arc_radius_measured_arcsec": scale * light_radius,
+        "arc_peak_snr": sums["peak"] / sky_sigma,
+        "arc_share": share,
+        "residual_peak_arcsec": peak_radius * scale,
+        "residual_profile": profile / sky_sigma[..., None],
+        "core_excess": columns["stamp_core_flux"] - columns["ctrl_core_flux"],
+        "core_excess_error": noise * np.sqrt(np.pi) * core,
+        "core_budget_low": low,
+        "core_budget_high": high,
     }
 
 
-def measure_pairs(source, config, *, threads=None, block=256, advance=None):
+def measure_pairs(source, config, *, psf=None, threads=None, block=128, advance=None):
     """Measure every pair of a source in one streaming pass.
 
     Parameters
@@ -307,6 +218,8 @@ def measure_pairs(source, config, *, threads=None, block=256, advance=None):
         Where the pairs come from.
     config : MeasureConfig
         Radii and regions.
+    psf : float64 array, (band, k, k), optional
+        PSF of each band, of unit sum.
     threads : int, optional
         Blocks measured at once; does not change the result.
     block : int
@@ -324,19 +237,16 @@ def measure_pairs(source, config, *, threads=None, block=256, advance=None):
 
     def work(ref):
         pairs, rejected = source.read(ref)
-        return (measure_block(pairs, config) if len(pairs) else None), rejected, ref.stop - ref.start
+        columns = measure_block(pairs, config, psf=psf) if len(pairs) else None
+        return columns, rejected, ref.stop - ref.start
 
-    parts, rejects = [], []
-    for columns, rejected, n_rows in map_blocks(work, source.blocks(block), threads=threads):
-        if columns is not None:
-            parts.append(columns)
-        rejects.extend(rejected)
-        if advance is not None:
-            advance(n_rows)
-    names = parts[0] if parts else {}
-    joined = {}
-    for name in list(names):
-        joined[name] = np.concatenate([part.pop(name) for part in parts])
-    if not joined:
-        joined = {"row": np.empty(0, dtype=np.int64)}
-    return MeasureTable(joined, tuple(source.bands), tuple(source.shape), source.pixel_scale), rejects
+    rejects = []
+    with Spool(source.n_rows) as spool:
+        for columns, rejected, n_rows in map_blocks(work, source.blocks(block), threads=threads):
+            if columns is not None:
+                spool.add(columns)
+            rejects.extend(rejected)
+            if advance is not None:
+                advance(n_rows)
+        columns = spool.finish() or {"row": np.empty(0, dtype=np.int64)}
+    return MeasureTable(columns, tuple(source.bands), tuple(source.shape), source.pixel_scale), rejects

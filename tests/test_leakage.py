@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from gen5astro.config import AuditConfig
 from gen5astro.leakage import _assign_folds, measure_leakage, strata
-from gen5astro.measure import MeasureTable
+from gen5astro.table import MeasureTable
 
 CONFIG = AuditConfig(bootstraps=200, permutations=10)
 

@@ -17,7 +17,7 @@ from numba import njit
 
 from gen5astro.errors import ShapeError
 
-__all__ = ["annulus_weights", "aperture_flux", "aperture_weights", "centroid", "geometric_center"]
+__all__ = ["annulus_weights", "aperture_flux", "aperture_weights", "centroid", "disc_peak", "geometric_center"]
 
 # A pixel's area is known to a few units of r^2 times the machine epsilon: less than this share of r^2 is none.
 _ROUNDING = 1e-14
@@ -134,6 +134,38 @@ def aperture_flux(images, centers, radii):
     return flux[:, 0] if images.ndim == 3 else flux
 
 
+def disc_peak(images, centers, radius_px):
+    """Find the brightest pixel of each image within a disc about its own center.
+
+    Parameters
+    ----------
+    images : float32 array, (n, band, h, w)
+        Fluxes [nanomaggy].
+    centers : float64 array, (n, 2)
+        ``(x, y)`` of each image's disc [pix].
+    radius_px : float
+        Radius of the disc [pix]; pixels whose center lies in it count.
+
+    Returns
+    -------
+    peak : float64 array, (n, band)
+        Flux of the pixel [nanomaggy]; NaN where the disc holds a pixel that is not a number, or none.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit or the radius is not a positive number.
+    """
+    images = np.ascontiguousarray(images, dtype=np.float32)
+    if images.ndim != 4:
+        raise ShapeError("images", got=f"shape {images.shape}", expected="(n, band, h, w)")
+    centers = _checked_centers(centers, len(images))
+    (radius,) = _checked_radii([radius_px])
+    peak = np.empty(images.shape[:2])
+    _find_peaks(images, centers, radius, peak)
+    return peak
+
+
 def centroid(images, *, start=None, sigma_px=2.0, box_radius_px=6, max_shift_px=3.0):
     """Find the center of the object in the middle of each image.
 
@@ -194,15 +226,19 @@ def _line_integrals(offset, radius, out):
     """Signed F at the lines ``offset + 0, 1, 2, ...``."""
     for i in range(len(out)):
         t = min(max(offset + i, -radius), radius)
-        out[i] = 0.5 * (t * math.sqrt((radius - t) * (radius + t)) + radius * radius * _arcsine(t / radius))
+        out[i] = 0.5 * (t * math.sqrt((radius - t) * (radius + t)) + radius * radius * _arcsine(t, radius))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _arcsine(x):
-    """Arcsine without a branch, so that it fills vector lanes: the rational function of fdlibm's ``e_asin.c``."""
-    size = abs(x)
+def _arcsine(t, radius):
+    """Arcsine of t / radius without a branch, so that it fills vector lanes: the rational function of fdlibm's
+    ``e_asin.c``.
+
+    Near the ends the distance to the circle comes from the difference, which is exact, and not from the rounded ratio.
+    """
+    size = abs(t) / radius
     near = size < 0.5
-    z = size * size if near else 0.5 * (1.0 - size)
+    z = size * size if near else 0.5 * (radius - abs(t)) / radius
     s = size if near else math.sqrt(z)
     p = 3.47933107596021167570e-05 * z + 7.91534994289814532176e-04
     p = p * z - 4.00555345006794114027e-02
@@ -213,7 +249,7 @@ def _arcsine(x):
     q = q * z + 2.02094576023350569471e00
     q = q * z - 2.40339491173441421878e00
     angle = s + s * (z * p / (q * z + 1.0))
-    return math.copysign(angle if near else 0.5 * math.pi - 2.0 * angle, x)
+    return math.copysign(angle if near else 0.5 * math.pi - 2.0 * angle, t)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -282,6 +318,22 @@ def _weighted_sum(rows, left, weights, columns):
     for column in columns:
         total += column
     return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _find_peaks(planes, centers, radius, peak):
+    n, n_bands, height, width = planes.shape
+    for i in range(n):
+        x, y = centers[i]
+        for band in range(n_bands):
+            brightest, total = -np.inf, 0.0
+            for row in range(max(0, math.ceil(y - radius)), min(height - 1, math.floor(y + radius)) + 1):
+                half = math.sqrt(max(radius * radius - (row - y) * (row - y), 0.0))
+                for column in range(max(0, math.ceil(x - half)), min(width - 1, math.floor(x + half)) + 1):
+                    value = np.float64(planes[i, band, row, column])
+                    brightest = max(brightest, value)
+                    total += value
+            peak[i, band] = brightest if math.isfinite(brightest) and not math.isnan(total) else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -22,16 +22,22 @@ from numba import njit
 
 from gen5astro.errors import ShapeError
 from gen5astro.kernels.aperture import geometric_center
+from gen5astro.kernels.median import is_finite, median
 
-__all__ = ["MAD_TO_SIGMA", "annulus_pixels", "core_pixels", "normalize", "normalizer_statistics", "region_statistics"]
+__all__ = [
+    "MAD_TO_SIGMA",
+    "annulus_pixels",
+    "core_pixels",
+    "normalize",
+    "normalizer_statistics",
+    "region_statistics",
+]
 
 #: Standard deviation of a Gaussian in units of its median absolute deviation.
 MAD_TO_SIGMA = 1.4826022185056018
 
 _INFINITY = np.float32(np.inf)
-_PROBES = 33
-_STRETCH = 32
-_FEW = 64
+_LANES = 256
 
 
 def annulus_pixels(shape, fraction):
@@ -210,21 +216,22 @@ def _some(inside, name, shape):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _measure(planes, chosen, robust, statistics):
-    sample = np.empty(len(chosen), np.float32)
+    room = np.empty(len(chosen), np.float32)
     deviation = np.empty(len(chosen), np.float32)
     kept = np.empty(len(chosen) + 1, np.float32)
     for i in range(len(planes)):
-        finite = True
-        for k in range(len(chosen)):
-            sample[k] = planes[i, chosen[k]]
-            finite &= abs(sample[k]) < _INFINITY
-        if not finite:
+        sample = planes[i]
+        if len(chosen) < len(sample):
+            for k in range(len(chosen)):
+                room[k] = sample[chosen[k]]
+            sample = room
+        if not is_finite(sample):
             statistics[i] = np.nan
         elif robust:
-            center = _median(sample, kept)
+            center = median(sample, kept)
             for k in range(len(chosen)):
                 deviation[k] = abs(sample[k] - center)
-            scale = MAD_TO_SIGMA * np.float64(_median(deviation, kept))
+            scale = MAD_TO_SIGMA * np.float64(median(deviation, kept))
             statistics[i, 0] = center
             statistics[i, 1] = scale if scale > 0 else _mean_and_scatter(sample)[1]
         else:
@@ -232,105 +239,30 @@ def _measure(planes, chosen, robust, statistics):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _median(sample, kept):
-    """Median, bit for bit NumPy's of float32; `kept` is room for one more than the sample.
-
-    A bracket about the two middle values, guessed from every so many-th pixel, is narrowed by counting what lies below
-    trial values; the few that are left inside are sorted. Bad guesses (ties, odd distributions) cost time only.
-    """
-    n = len(sample)
-    first, second = (n - 1) // 2, n // 2
-    low, high, n_low, n_high = -_INFINITY, _INFINITY, 0, n
-    lower, upper = _guess(sample, kept)
-    inside = n
-    while inside > _FEW:
-        c_lower, c_upper = _count_up_to(sample, lower, upper)
-        if c_upper <= first:
-            low, n_low = upper, c_upper
-        elif c_lower <= first:
-            low, n_low = lower, c_lower
-        if c_lower > second:
-            high, n_high = lower, c_lower
-        elif c_upper > second:
-            high, n_high = upper, c_upper
-        if 4 * (n_high - n_low) > 3 * inside:
-            break
-        inside = n_high - n_low
-        if low == -_INFINITY:
-            lower, upper = lower - np.float32(2) * (upper - lower), lower
-        elif high == _INFINITY:
-            lower, upper = upper, upper + np.float32(2) * (upper - lower)
-        else:
-            middle = (0.5 * (first + second + 1) - n_low) / inside
-            margin = 0.03 + 1 / math.sqrt(inside)
-            width = high - low
-            lower = low + width * np.float32(middle - margin)
-            upper = low + width * np.float32(middle + margin)
-    ordered = kept[: _keep_between(sample, low, high, kept)]
-    if len(ordered) > _FEW:
-        ordered.sort()
-    else:
-        _insertion_sort(ordered)
-    return np.float32(0.5) * (ordered[first - n_low] + ordered[second - n_low])
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _guess(sample, kept):
-    """Two values that the median is between, nearly always."""
-    probes = kept[: min(_PROBES, len(sample))]
-    for k in range(len(probes)):
-        probes[k] = sample[k * len(sample) // len(probes)]
-    _insertion_sort(probes)
-    return probes[len(probes) * 3 // 10], probes[len(probes) * 7 // 10]
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _count_up_to(sample, lower, upper):
-    """Count the values up to each bound; 32-bit sums fill the vector lanes."""
-    n_lower = n_upper = np.int32(0)
-    for k in range(len(sample)):
-        n_lower = np.int32(n_lower + np.int32(sample[k] <= lower))
-        n_upper = np.int32(n_upper + np.int32(sample[k] <= upper))
-    return np.int64(n_lower), np.int64(n_upper)
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _keep_between(sample, low, high, kept):
-    """Copy the values above `low` and up to `high`; stretches without any are passed over."""
-    n_kept = 0
-    for begin in range(0, len(sample), _STRETCH):
-        part = sample[begin : begin + _STRETCH]
-        n_low, n_high = _count_up_to(part, low, high)
-        if n_high > n_low:
-            for k in range(len(part)):
-                kept[n_kept] = part[k]
-                n_kept += np.int64(part[k] > low) & np.int64(part[k] <= high)
-    return n_kept
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _insertion_sort(values):
-    for i in range(1, len(values)):
-        value = values[i]
-        j = i - 1
-        while j >= 0 and values[j] > value:
-            values[j + 1] = values[j]
-            j -= 1
-        values[j + 1] = value
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _mean_and_scatter(sample):
     """Mean and standard deviation in float64; a scatter of 0 comes back as 1."""
-    mean = 0.0
-    for value in sample:
-        mean += np.float64(value)
-    mean /= len(sample)
-    squares = 0.0
-    for value in sample:
-        squares += (value - mean) ** 2
-    scatter = math.sqrt(squares / len(sample))
+    mean = _sum_powers(sample, 0.0, False) / len(sample)
+    scatter = math.sqrt(_sum_powers(sample, mean, True) / len(sample))
     return mean, scatter if scatter > 0 else 1.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _sum_powers(sample, mean, squared):
+    """Sum of the deviations from a mean, or of their squares, in many partial sums that fill the vector lanes."""
+    sums = np.zeros(_LANES)
+    whole = len(sample) - len(sample) % _LANES
+    for begin in range(0, whole, _LANES):
+        part = sample[begin : begin + _LANES]
+        for lane in range(_LANES):
+            deviation = np.float64(part[lane]) - mean
+            sums[lane] += deviation * deviation if squared else deviation
+    for k in range(whole, len(sample)):
+        deviation = np.float64(sample[k]) - mean
+        sums[k - whole] += deviation * deviation if squared else deviation
+    total = 0.0
+    for value in sums:
+        total += value
+    return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

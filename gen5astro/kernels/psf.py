@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from numba import njit
+from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 from scipy.signal import fftconvolve
 
@@ -17,6 +18,7 @@ from gen5astro.kernels.aperture import aperture_weights, geometric_center
 __all__ = [
     "gaussian_encircled_energy",
     "image_encircled_energy",
+    "image_ring_fraction",
     "moffat_encircled_energy",
     "psf_fwhm",
     "ring_core_fraction",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 _FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+_RING_ANGLES = 360
 
 
 def gaussian_encircled_energy(radius, *, fwhm):
@@ -130,13 +133,51 @@ def ring_core_fraction(ring_radius, core_radius, *, fwhm, profile="gaussian", be
     """
     if profile not in ("gaussian", "moffat"):
         raise ConfigError("PSF profile", got=repr(profile), expected="'gaussian' or 'moffat'")
-    ring, core, width = np.broadcast_arrays(
-        *(np.asarray(each, dtype=np.float64) for each in (ring_radius, core_radius, fwhm))
-    )
+    given = (np.asarray(each, dtype=np.float64) for each in (ring_radius, core_radius, fwhm))
+    ring, core, width = (np.array(each) for each in np.broadcast_arrays(*given))
     share = np.empty(ring.shape)
     slope = _checked_beta(beta) if profile == "moffat" else 0.0
     _ring_shares(ring.ravel(), core.ravel(), width.ravel(), slope, share.reshape(-1))
     return share[()]
+
+
+def image_ring_fraction(ring_radius_px, core_radius_px, *, psf):
+    """Compute the share of a thin ring's light that a PSF image puts into a disc about the ring's center.
+
+    The core's disc correlated with the PSF says what a point at each place puts into it; a ring puts the mean over its
+    circle, taken at many angles by cubic interpolation.
+
+    Parameters
+    ----------
+    ring_radius_px : float64 array, (r,)
+        Radii of the rings [pix].
+    core_radius_px : float
+        Radius of the disc [pix].
+    psf : array, (k, k)
+        The PSF, k odd; scaled to unit sum here.
+
+    Returns
+    -------
+    share : float64 array, (r,)
+        A little below 0 where the PSF has negative wings.
+
+    Raises
+    ------
+    ShapeError
+        If the PSF is not square with an odd side.
+    FormatError
+        If the PSF holds no light.
+    """
+    psf = _checked_odd(psf)
+    radius = np.atleast_1d(np.asarray(ring_radius_px, dtype=np.float64))
+    reach = math.ceil(radius.max(initial=0.0)) + 2
+    margin = psf.shape[0] // 2
+    side = 2 * (reach + margin) + 1
+    disc = aperture_weights((side, side), (reach + margin, reach + margin), core_radius_px)
+    response = fftconvolve(disc, psf[::-1, ::-1], mode="valid")
+    angle = 2 * np.pi * (np.arange(_RING_ANGLES) + 0.5) / _RING_ANGLES
+    place = reach + radius[:, None] * np.stack([np.sin(angle), np.cos(angle)])[:, None, :]
+    return map_coordinates(response, place, order=3).mean(axis=1)
 
 
 def spread_core_flux(arc, psf, core_radius_px, *, center=None):
@@ -169,11 +210,7 @@ def spread_core_flux(arc, psf, core_radius_px, *, center=None):
         If the PSF holds no light.
     """
     arc = np.asarray(arc, dtype=np.float64)
-    psf = _checked_psf(psf)
-    if psf.shape[0] % 2 == 0:
-        raise ShapeError(
-            "PSF image", got=f"shape {psf.shape}", expected="an odd side, with its center on the middle pixel"
-        )
+    psf = _checked_odd(psf)
     margin = psf.shape[0] // 2
     shape = arc.shape[-2] + 2 * margin, arc.shape[-1] + 2 * margin
     x, y = geometric_center(arc.shape) if center is None else center
@@ -239,6 +276,15 @@ def _checked_psf(psf):
     if total <= 0:
         raise FormatError("PSF image", got=f"a sum of {total:g}", expected="light: a sum above 0")
     return psf / total
+
+
+def _checked_odd(psf):
+    psf = _checked_psf(psf)
+    if psf.shape[0] % 2 == 0:
+        raise ShapeError(
+            "PSF image", got=f"shape {psf.shape}", expected="an odd side, with its center on the middle pixel"
+        )
+    return psf
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -11,10 +11,10 @@ reads off a pedestal :math:`p`, a gain error :math:`g`, a blur :math:`b` (added 
 are two Gaussian blurs of the arc region itself with free amplitudes: without them, arc light that the PSF carries
 outward reads as host light.
 
-Residual and ctrl are smoothed first, which makes derivatives by differences accurate and keeps pixel noise from posing
-as structure. What the smoothing takes away is noise, and is looked at apart: an injection that keeps its host's pixels
-leaves nothing there, one that multiplies them leaves that multiple, one that draws the noise anew leaves minus the
-ctrl's.
+Residual and ctrl are smoothed alike, which leaves the relation between them as it is, and sampled on every second pixel
+(see `gen5astro.kernels.derivatives`). What the smoothing takes away is noise, and is looked at apart: an injection that
+keeps its host's pixels leaves nothing there, one that multiplies them leaves that multiple, one that draws the noise
+anew leaves minus the ctrl's.
 """
 
 import math
@@ -24,19 +24,27 @@ import numpy as np
 from numba import njit
 
 from gen5astro.errors import ShapeError
-from gen5astro.kernels.smooth import gaussian_kernels, smooth_image
+from gen5astro.kernels.derivatives import (
+    FIELDS,
+    REACH,
+    STEP,
+    sample_fields,
+    sample_smooth,
+    smoothing_taps,
+)
+from gen5astro.kernels.robust import fit_robust
 
-__all__ = ["TERMS", "Decomposition", "decompose_residual"]
+__all__ = ["TERMS", "TERM_PAIRS", "Decomposition", "decompose_residual"]
 
 TERMS = ("pedestal", "gain", "blur", "shift_x", "shift_y", "gradient_x", "gradient_y")
+#: The pairs of terms whose correlation is given, in order.
+TERM_PAIRS = tuple((a, b) for at, a in enumerate(TERMS) for b in TERMS[at + 1 :])
 
-_WING_SIGMAS = (3.0, 6.0)
-_SMOOTHING_SIGMA = 1.0
+_WING_SIGMAS_PIX = (3.0, 6.0)
 _N_TERMS = len(TERMS)
-_N_COLUMNS = _N_TERMS + len(_WING_SIGMAS)
-_ITERATIONS = 6
-_TUKEY = 5.0
-_MIN_PIXELS = 50
+_N_COLUMNS = _N_TERMS + len(_WING_SIGMAS_PIX)
+_FLOOR_SKY_SIGMA = 1e-3
+_MIN_POINTS = 25
 
 
 @dataclass(frozen=True)
@@ -50,14 +58,16 @@ class Decomposition:
         shift [pix] and gradient [nanomaggy / pix at the image's edge].
     errors : float64 array, (n, band, 7)
         Standard errors of the terms from the weighted scatter about the fit.
+    correlations : float64 array, (n, band, 21)
+        Correlation of the errors of each of `TERM_PAIRS`.
     noise : float64 array, (n, band)
         Robust scatter of the residual's noise [nanomaggy / pix], less the gain's share of the ctrl's.
     noise_gain : float64 array, (n, band)
         Regression of the residual's noise on the ctrl's own: 0 where the host's pixels were kept.
     noise_gain_other : float64 array, (n, band)
         Of what that leaves, on the noise of the ctrl's other bands: the coefficient farthest from 0.
-    correlation : float64 array, (n, band)
-        Pearson correlation of stamp and ctrl over the fitted pixels.
+    likeness : float64 array, (n, band)
+        Pearson correlation of stamp and ctrl outside the arc.
     physical : float32 array, (n, band, y, x)
         ctrl + (residual - artifacts): the stamp that a faultless injection of the same arc would have given. Each term
         is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artifact.
@@ -65,14 +75,15 @@ class Decomposition:
 
     terms: np.ndarray
     errors: np.ndarray
+    correlations: np.ndarray
     noise: np.ndarray
     noise_gain: np.ndarray
     noise_gain_other: np.ndarray
-    correlation: np.ndarray
+    likeness: np.ndarray
     physical: np.ndarray
 
 
-def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
+def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma, masked=None):
     """Fit the artifact terms of each residual outside the arc, and rebuild the stamp without them.
 
     Parameters
@@ -85,6 +96,8 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
         Radius that holds the arc; the fit uses pixels beyond it [pix].
     sky_sigma : float64 array, (n, band)
         Sky noise of the ctrl [nanomaggy / pix]; sets the floor of the robust weights.
+    masked : bool array, (n, y, x), optional
+        Pixels that the fit leaves out, such as neighbors of the host.
 
     Returns
     -------
@@ -98,9 +111,9 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
 
     Notes
     -----
-    Least squares are re-weighted with Tukey's biweight (Beaton & Tukey 1974, Technometrics 16, 147). Errors allow for
-    the correlation that the smoothing brings. A pixel that is not finite, or fewer than 50 usable pixels, makes the
-    terms of that image NaN.
+    The fit is `gen5astro.kernels.robust.fit_robust`. Errors allow for the correlation that the smoothing brings. A
+    pixel that is not finite, or fewer than 25 usable points (one in eight pixels is one), makes the terms of that band
+    NaN.
     """
     stamp = np.ascontiguousarray(stamp, dtype=np.float32)
     ctrl = np.ascontiguousarray(ctrl, dtype=np.float32)
@@ -110,156 +123,137 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma):
     center = np.ascontiguousarray(center, dtype=np.float64)
     arc_outer_radius = np.ascontiguousarray(arc_outer_radius, dtype=np.float64)
     sky_sigma = np.ascontiguousarray(sky_sigma, dtype=np.float64)
+    image_shape = (n, *stamp.shape[2:])
+    masked = np.zeros(image_shape, bool) if masked is None else np.ascontiguousarray(masked, dtype=bool)
     for name, array, shape in (
         ("center", center, (n, 2)),
         ("arc_outer_radius", arc_outer_radius, (n,)),
         ("sky_sigma", sky_sigma, (n, bands)),
+        ("masked", masked, image_shape),
     ):
         if array.shape != shape:
             raise ShapeError(name, got=array.shape, expected=shape)
     terms, errors = np.empty((2, n, bands, _N_TERMS))
+    correlations = np.empty((n, bands, len(TERM_PAIRS)))
     numbers = np.empty((4, n, bands))
     physical = np.empty_like(stamp)
-    smoothing = gaussian_kernels((_SMOOTHING_SIGMA,))[0]
-    single = np.concatenate([smoothing[:0:-1], smoothing])
-    area = 1 / np.sum(np.outer(single, single) ** 2)
-    # Variance of white noise that the smoothing takes away: 1 - 2 k(0) + sum k^2.
-    kept = 1 - 2 * smoothing[0] ** 2 + 1 / area
-    _decompose(
-        stamp,
-        ctrl,
-        center,
-        arc_outer_radius,
-        sky_sigma,
-        smoothing,
-        gaussian_kernels(_WING_SIGMAS),
-        area,
-        kept,
-        terms,
-        errors,
-        numbers,
-        physical,
-    )
-    noise, noise_gain, noise_gain_other, correlation = numbers
-    return Decomposition(terms, errors, noise, noise_gain, noise_gain_other, correlation, physical)
+    taps = smoothing_taps()
+    places = center, arc_outer_radius, sky_sigma, masked
+    _decompose(stamp, ctrl, *places, taps, _wing_taps(), terms, errors, correlations, numbers, physical)
+    noise, noise_gain, noise_gain_other, likeness = numbers
+    return Decomposition(terms, errors, correlations, noise, noise_gain, noise_gain_other, likeness, physical)
+
+
+def _wing_taps():
+    """One-sided Gaussians out to three sigma, (wing, offset) in samples, of which both sides together sum to 1."""
+    sigmas = np.array(_WING_SIGMAS_PIX)[:, None] / STEP
+    offset = np.arange(math.ceil(3 * sigmas.max()) + 1)
+    taps = np.exp(-0.5 * (offset / sigmas) ** 2) * (offset <= np.floor(3 * sigmas + 0.5))
+    return taps / (2 * taps.sum(axis=1, keepdims=True) - taps[:, :1])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _decompose(
-    stamp, ctrl, center, radius, sky_sigma, smoothing, wing_kernels, area, kept, terms, errors, numbers, physical
+    stamp, ctrl, center, radius, sky_sigma, masked, taps, wing_taps, terms, errors, correlations, numbers, physical
 ):
     n, bands, height, width = stamp.shape
-    pixels = height * width
-    design = np.empty((_N_COLUMNS, pixels))
-    target = np.empty(pixels)
-    weight = np.empty(pixels)
+    rows, columns = (height - 2 * REACH - 1) // STEP + 1, (width - 2 * REACH - 1) // STEP + 1
+    samples = rows * columns
     residual = np.empty((height, width))
-    smooth = np.empty((2, height, width))
-    wings = np.empty((len(wing_kernels), height, width))
-    rough_host = np.empty((bands, height, width))
-    rough = np.empty(pixels)
+    fields, smooth = np.empty((bands, len(FIELDS), rows, columns)), np.empty((rows, columns))
+    wings = np.empty((len(wing_taps), rows, columns))
+    host_pixels, rough_host = np.empty((bands, samples)), np.empty((bands, samples))
+    pixels, rough = np.empty(samples), np.empty(samples)
+    outside, used = np.empty(samples, np.int64), np.empty(samples, np.int64)
+    designs, rooms = np.empty((_N_COLUMNS + 1) * samples), np.empty((_N_COLUMNS + 1) * samples)
+    weights, noises = np.empty(samples), np.empty((bands + 2) * samples)
+    solution, covariance = np.empty(_N_COLUMNS), np.empty((_N_COLUMNS, _N_COLUMNS))
+    # A sample is the mean of about 4 pi sigma^2 pixels, and each that is used stands for 2 STEP^2 of them.
+    square = np.dot(taps[0], taps[0])
+    area = 1.0 / (square * square * 2.0 * STEP * STEP)
+    kept = 1.0 - 2.0 * taps[0, REACH] * taps[0, REACH] + square * square
     for i in range(n):
-        x0, y0, outer = center[i, 0], center[i, 1], radius[i]
-        index = _outside(height, width, x0, y0, outer)
+        n_outside, n_used = _choose_points(masked[i], center[i, 0], center[i, 1], radius[i], columns, outside, used)
+        points = used[:n_used]
         for band in range(bands):
-            smooth_image(ctrl[i, band], smoothing, smooth[0])
-            for y in range(height):
-                for x in range(width):
-                    rough_host[band, y, x] = np.float64(ctrl[i, band, y, x]) - smooth[0, y, x]
+            sample_fields(ctrl[i, band], taps, fields[band])
+            _sample_pixels(ctrl[i, band], columns, host_pixels[band])
+            _subtract(host_pixels[band], fields[band, 0], rough_host[band])
         for band in range(bands):
             image, host = stamp[i, band], ctrl[i, band]
             for y in range(height):
                 for x in range(width):
                     residual[y, x] = np.float64(image[y, x]) - np.float64(host[y, x])
-                    smooth[0, y, x] = np.float64(host[y, x]) - rough_host[band, y, x]
-            smooth_image(residual, smoothing, smooth[1])
-            _wings(residual, x0, y0, outer, wing_kernels, wings)
-            _fill_design(smooth[0], smooth[1], index, wings, design, target)
-            fitted = _fit(design, target, len(index), sky_sigma[i, band], area, weight, terms[i, band], errors[i, band])
-            numbers[3, i, band] = _correlation(host, residual, index)
-            if fitted:
-                for j in range(len(index)):
-                    y, x = index[j] // width, index[j] % width
-                    rough[j] = residual[y, x] - smooth[1, y, x]
-                _judge_noise(rough, rough_host, band, terms[i, band, 1], index, weight, kept, numbers[:, i, band])
-            else:
+            _sample_pixels(residual, columns, pixels)
+            numbers[3, i, band] = _likeness(host_pixels[band], pixels, outside[:n_outside])
+            sample_smooth(residual, taps, smooth)
+            _spread_wings(smooth, center[i, 0], center[i, 1], radius[i], wing_taps, wings)
+            design = designs[: (_N_COLUMNS + 1) * n_used].reshape((_N_COLUMNS + 1, n_used))
+            _fill_design(fields[band], wings, smooth, points, height, width, design)
+            if n_used < _MIN_POINTS or not (_is_finite(design) and math.isfinite(sky_sigma[i, band])):
+                terms[i, band], errors[i, band], correlations[i, band] = np.nan, np.nan, np.nan
                 numbers[:3, i, band] = np.nan
+                physical[i, band] = np.nan
+                continue
+            weight = weights[:n_used]
+            floor = _FLOOR_SKY_SIGMA * sky_sigma[i, band]
+            spare = rooms[: design.size].reshape(design.shape)
+            variance = area * fit_robust(design, floor, spare, weight, solution, covariance)
+            _keep_terms(solution, covariance, variance, terms[i, band], errors[i, band], correlations[i, band])
+            _subtract(pixels, smooth, rough)
+            noise = noises[: (bands + 2) * n_used].reshape((bands + 2, n_used))
+            _judge_noise(rough, rough_host, band, terms[i, band, 1], points, weight, kept, noise, numbers[:, i, band])
             _rebuild(image, host, terms[i, band], errors[i, band], physical[i, band])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _outside(height, width, x0, y0, radius):
-    """Flat indices of the pixels beyond `radius` that have four neighbors."""
-    index = np.empty(height * width, np.int64)
-    used = 0
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
+def _choose_points(masked, x0, y0, radius, columns, outside, used):
+    """Fill the flat numbers of the samples beyond `radius`, and of those that the fit uses.
+
+    The fit leaves out what is masked, and every second sample, as on a chessboard: the smoothing has spread what they
+    hold over those that are left.
+    """
+    n_outside, n_used = 0, 0
+    for i in range(len(outside) // columns):
+        for j in range(columns):
+            y, x = REACH + STEP * i, REACH + STEP * j
             if (x - x0) ** 2 + (y - y0) ** 2 > radius * radius:
-                index[used] = y * width + x
-                used += 1
-    return index[:used]
+                outside[n_outside] = i * columns + j
+                n_outside += 1
+                if not masked[y, x] and (i + j) % 2 == 0:
+                    used[n_used] = i * columns + j
+                    n_used += 1
+    return n_outside, n_used
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _wings(residual, x0, y0, radius, kernels, wings):
-    """Blur the residual inside `radius` with each Gaussian kernel, rows then columns."""
-    height, width = residual.shape
-    inner = np.zeros((height, width))
-    rows = np.empty((height, width))
-    for y in range(height):
-        for x in range(width):
-            if (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius:
-                inner[y, x] = residual[y, x]
-    reach = kernels.shape[1] - 1
-    for k in range(kernels.shape[0]):
-        rows[:] = 0.0
-        wings[k, :, :] = 0.0
-        for y in range(height):
-            for x in range(width):
-                value = inner[y, x]
-                if value != 0.0:
-                    for at in range(max(0, x - reach), min(width, x + reach + 1)):
-                        rows[y, at] += value * kernels[k, abs(at - x)]
-        for y in range(height):
-            for at in range(max(0, y - reach), min(height, y + reach + 1)):
-                weight = kernels[k, abs(at - y)]
-                for x in range(width):
-                    wings[k, at, x] += weight * rows[y, x]
+def _sample_pixels(image, columns, out):
+    """Fill the pixels at the samples."""
+    for i in range(len(out) // columns):
+        for j in range(columns):
+            out[i * columns + j] = np.float64(image[REACH + STEP * i, REACH + STEP * j])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _fill_design(host, residual, index, wings, design, target):
-    """Fill a row a term with the values at the pixels of `index`."""
-    height, width = host.shape
-    for j in range(len(index)):
-        y, x = index[j] // width, index[j] % width
-        here = host[y, x]
-        left, right, down, up = host[y, x - 1], host[y, x + 1], host[y - 1, x], host[y + 1, x]
-        design[0, j] = 1.0
-        design[1, j] = here
-        design[2, j] = 0.5 * (left + right + down + up - 4.0 * here)
-        design[3, j] = 0.5 * (left - right)
-        design[4, j] = 0.5 * (down - up)
-        design[5, j] = 2.0 * x / (width - 1) - 1.0
-        design[6, j] = 2.0 * y / (height - 1) - 1.0
-        for k in range(wings.shape[0]):
-            design[_N_TERMS + k, j] = wings[k, y, x]
-        target[j] = residual[y, x]
+def _subtract(pixels, smooth, rough):
+    """What the smoothing took away."""
+    values = smooth.ravel()
+    for k in range(len(pixels)):
+        rough[k] = pixels[k] - values[k]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _correlation(host, residual, index):
-    """Pearson correlation of host and host + residual over the pixels of `index`."""
-    n, width = len(index), host.shape[1]
+def _likeness(host, residual, points):
+    """Pearson correlation of host and host + residual at some samples."""
+    n = len(points)
     mean_host, mean_stamp = 0.0, 0.0
-    for j in range(n):
-        y, x = index[j] // width, index[j] % width
-        mean_host += host[y, x] / n
-        mean_stamp += (host[y, x] + residual[y, x]) / n
+    for k in points:
+        mean_host += host[k]
+        mean_stamp += residual[k]
+    mean_host, mean_stamp = mean_host / n, (mean_host + mean_stamp) / n
     hh, hs, ss = 0.0, 0.0, 0.0
-    for j in range(n):
-        y, x = index[j] // width, index[j] % width
-        a, b = host[y, x] - mean_host, host[y, x] + residual[y, x] - mean_stamp
+    for k in points:
+        a, b = host[k] - mean_host, host[k] + residual[k] - mean_stamp
         hh += a * a
         hs += a * b
         ss += b * b
@@ -267,109 +261,135 @@ def _correlation(host, residual, index):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _judge_noise(rough, rough_host, band, gain, index, weight, kept, numbers):
-    """Scatter of the residual's noise, and its regression on the noise of this band's ctrl and of the others'."""
-    n, bands, width = len(index), rough_host.shape[0], rough_host.shape[2]
-    own, square = 0.0, 0.0
-    for j in range(n):
-        if weight[j] > 0.0:
-            noise = rough_host[band, index[j] // width, index[j] % width]
-            own += noise * rough[j]
-            square += noise * noise
-    own = own / square if square > 0.0 else 0.0
-    farthest = 0.0
+def _spread_wings(smooth, x0, y0, radius, taps, wings):
+    """Blur the samples inside `radius` with each Gaussian, rows then columns."""
+    rows, columns = smooth.shape
+    reach = taps.shape[1] - 1
+    inner, along = np.zeros((rows, columns + 2 * reach)), np.empty((rows, columns))
+    first, last = rows, -1
+    for i in range(rows):
+        for j in range(columns):
+            y, x = REACH + STEP * i, REACH + STEP * j
+            if (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius:
+                inner[i, reach + j] = smooth[i, j]
+                first, last = min(first, i), i
+    for k in range(len(taps)):
+        for i in range(first, last + 1):
+            along[i] = 0.0
+            for at in range(-reach, reach + 1):
+                weight, part = taps[k, abs(at)], inner[i, reach + at : reach + at + columns]
+                for j in range(columns):
+                    along[i, j] += weight * part[j]
+        wings[k] = 0.0
+        for i in range(first, last + 1):
+            for at in range(max(0, i - reach), min(rows, i + reach + 1)):
+                weight = taps[k, abs(at - i)]
+                for j in range(columns):
+                    wings[k, at, j] += weight * along[i, j]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _fill_design(fields, wings, smooth, points, height, width, design):
+    """Fill a row a term, a row a wing, and the target."""
+    columns = smooth.shape[1]
+    design[0] = 1.0
+    _gather(fields[0], points, 1.0, design[1])
+    _gather(fields[3], points, 1.0, design[2])
+    _gather(fields[1], points, -1.0, design[3])
+    _gather(fields[2], points, -1.0, design[4])
+    for k in range(len(wings)):
+        _gather(wings[k], points, 1.0, design[_N_TERMS + k])
+    _gather(smooth, points, 1.0, design[_N_COLUMNS])
+    along, across = 2.0 * STEP / (width - 1), 2.0 * STEP / (height - 1)
+    for at in range(len(points)):
+        i = np.int32(points[at]) // np.int32(columns)
+        design[5, at] = along * (points[at] - i * columns) + 2.0 * REACH / (width - 1) - 1.0
+        design[6, at] = across * i + 2.0 * REACH / (height - 1) - 1.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _gather(plane, points, factor, out):
+    values = plane.ravel()
+    for at in range(len(points)):
+        out[at] = factor * values[points[at]]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _is_finite(design):
+    """Whether host, wings and target are finite; slopes are where the host is."""
+    total = np.dot(design[1], design[1])
+    for a in range(_N_TERMS, len(design)):
+        total += np.dot(design[a], design[a])
+    return math.isfinite(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _keep_terms(solution, covariance, variance, value, error, correlation):
+    """Keep what belongs to the terms, and leave the wings."""
+    pair = 0
+    for a in range(_N_TERMS):
+        value[a] = solution[a]
+        error[a] = math.sqrt(variance * max(covariance[a, a], 0.0))
+        for b in range(a + 1, _N_TERMS):
+            correlation[pair] = covariance[a, b] / math.sqrt(covariance[a, a] * covariance[b, b])
+            pair += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _judge_noise(rough, rough_host, band, gain, points, weight, kept, room, numbers):
+    """Scatter of the residual's noise, and its regression on the noise of this band's ctrl and of the others'.
+
+    Samples that the fit rejected take no part in the regression.
+    """
+    bands = len(rough_host)
+    trusted, left = room[bands], room[bands + 1]
+    _gather(rough, points, 1.0, left)
     for other in range(bands):
-        if other == band:
-            continue
-        along, square = 0.0, 0.0
-        for j in range(n):
-            if weight[j] > 0.0:
-                y, x = index[j] // width, index[j] % width
-                noise = rough_host[other, y, x]
-                along += noise * (rough[j] - own * rough_host[band, y, x])
-                square += noise * noise
-        along = along / square if square > 0.0 else 0.0
+        _gather(rough_host[other], points, 1.0, room[other])
+    for at in range(len(points)):
+        trusted[at] = left[at] if weight[at] > 0.0 else 0.0
+        left[at] = abs(left[at] - gain * room[band, at])
+        for other in range(bands):
+            room[other, at] *= 1.0 if weight[at] > 0.0 else 0.0
+    own = _regress(trusted, room[band])
+    farthest = 0.0
+    for at in range(len(points)):
+        trusted[at] -= own * room[band, at]
+    for other in range(bands):
+        along = _regress(trusted, room[other]) if other != band else 0.0
         farthest = along if abs(along) > abs(farthest) else farthest
-    left = np.empty(n)
-    for j in range(n):
-        left[j] = abs(rough[j] - gain * rough_host[band, index[j] // width, index[j] % width])
     numbers[0] = 1.4826 * np.median(left) / math.sqrt(kept)
     numbers[1] = own
     numbers[2] = farthest
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _fit(design, target, n, sky_sigma, area, weight, value, error):
-    """Re-weight least squares over the first `n` pixels; fill weights, values and errors, and say whether it could."""
-    columns = design.shape[0]
-    scale = np.zeros(columns)
-    finite = True
-    for j in range(n):
-        finite = finite and math.isfinite(target[j])
-        for a in range(columns):
-            scale[a] += design[a, j] * design[a, j]
-            finite = finite and math.isfinite(design[a, j])
-    if not finite or n < _MIN_PIXELS or not math.isfinite(sky_sigma):
-        value[:] = np.nan
-        error[:] = np.nan
-        return False
-    for a in range(columns):
-        scale[a] = math.sqrt(scale[a] / n) if scale[a] > 0 else 1.0
-    weight[:n] = 1.0
-    left = np.empty(n)
-    solution = np.zeros(columns)
-    normal = np.zeros((columns, columns))
-    right = np.zeros(columns)
-    row = np.empty(n)
-    for _ in range(_ITERATIONS):
-        for a in range(columns):
-            for j in range(n):
-                row[j] = design[a, j] * weight[j]
-            right[a] = np.dot(row, target[:n]) / scale[a]
-            for b in range(a + 1):
-                normal[a, b] = np.dot(row, design[b, :n]) / (scale[a] * scale[b])
-                normal[b, a] = normal[a, b]
-            normal[a, a] += 1e-9 * n
-        solution = np.linalg.solve(normal, right)
-        left[:] = target[:n]
-        for a in range(columns):
-            step = solution[a] / scale[a]
-            for j in range(n):
-                left[j] -= step * design[a, j]
-        scatter = 1.4826 * np.median(np.abs(left))
-        cut = _TUKEY * (scatter + 1e-3 * sky_sigma)
-        for j in range(n):
-            ratio = left[j] / cut
-            weight[j] = (1.0 - ratio * ratio) ** 2 if abs(ratio) < 1.0 else 0.0
-    covariance = np.linalg.inv(normal)
-    spread, total = 0.0, 0.0
-    for j in range(n):
-        spread += weight[j] * left[j] * left[j]
-        total += weight[j]
-    variance = area * spread / max(total - columns, 1.0)
-    for a in range(_N_TERMS):
-        value[a] = solution[a] / scale[a]
-        error[a] = math.sqrt(variance * max(covariance[a, a], 0.0)) / scale[a]
-    return True
+def _regress(values, noise):
+    square = np.dot(noise, noise)
+    return np.dot(noise, values) / square if square > 0.0 else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _rebuild(image, host, value, error, physical):
-    """Take the artifacts, each shrunk by its own significance, out of the stamp."""
+    """Take the artifacts, each shrunk by its own significance, out of the stamp; beyond its edge the host goes on."""
     height, width = image.shape
     term = np.empty(_N_TERMS)
     for a in range(_N_TERMS):
         ratio = error[a] / value[a] if value[a] != 0.0 else 1.0
-        term[a] = value[a] * max(0.0, 1.0 - ratio * ratio) if math.isfinite(value[a]) else np.nan
+        term[a] = value[a] * max(0.0, 1.0 - ratio * ratio)
+    # Coefficients of the pixel itself and of its four neighbors, from differences of the host.
+    here, blur = term[1] - 2.0 * term[2], 0.5 * term[2]
+    left, right, down, up = blur + 0.5 * term[3], blur - 0.5 * term[3], blur + 0.5 * term[4], blur - 0.5 * term[4]
+    along, across = 2.0 / (width - 1), 2.0 / (height - 1)
+    artifact = np.empty(width)
     for y in range(height):
-        below, above = max(y - 1, 0), min(y + 1, height - 1)
-        v = 2.0 * y / (height - 1) - 1.0
+        middle, below, above = host[y], host[max(y - 1, 0)], host[min(y + 1, height - 1)]
+        level = term[0] - term[5] + term[6] * (across * y - 1.0)
         for x in range(width):
-            before, after = max(x - 1, 0), min(x + 1, width - 1)
-            here = np.float64(host[y, x])
-            left, right = np.float64(host[y, before]), np.float64(host[y, after])
-            down, up = np.float64(host[below, x]), np.float64(host[above, x])
-            u = 2.0 * x / (width - 1) - 1.0
-            artifact = term[0] + term[1] * here + term[2] * 0.5 * (left + right + down + up - 4.0 * here)
-            artifact += term[3] * 0.5 * (left - right) + term[4] * 0.5 * (down - up) + term[5] * u + term[6] * v
-            physical[y, x] = np.float32(np.float64(image[y, x]) - artifact)
+            artifact[x] = level + term[5] * along * x + here * middle[x] + down * below[x] + up * above[x]
+        for x in range(1, width - 1):
+            artifact[x] += left * middle[x - 1] + right * middle[x + 1]
+        artifact[0] += left * middle[0] + right * middle[1]
+        artifact[width - 1] += left * middle[width - 2] + right * middle[width - 1]
+        for x in range(width):
+            physical[y, x] = np.float32(np.float64(image[y, x]) - artifact[x])

@@ -10,8 +10,8 @@ from gen5astro.config import AuditConfig, NormalizerSpec
 from gen5astro.errors import ConfigError
 from gen5astro.gates import load_gates, overall_status, run_gates
 from gen5astro.leakage import strata
-from gen5astro.measure import MeasureTable
 from gen5astro.sample import load_known_lenses
+from gen5astro.table import MeasureTable
 from gen5astro.verdict import Status
 
 CONFIG = AuditConfig(bootstraps=100, permutations=4)

@@ -16,6 +16,7 @@ from gen5astro.kernels.aperture import (
     aperture_flux,
     aperture_weights,
     centroid,
+    disc_peak,
     geometric_center,
 )
 from tests.reference import on_threads
@@ -34,6 +35,7 @@ def draw_images(n=6, shape=(40, 44), seed=0):
 @example(x=20.0, y=20.0, radius=2.0)
 @example(x=20.5, y=19.5, radius=0.5)
 @example(x=19.3, y=20.1, radius=9.2)
+@example(x=10.0, y=10.999999999999996, radius=1.5)
 def test_the_area_of_a_disc_is_pi_r_squared(x, y, radius):
     weights = aperture_weights((41, 41), (x, y), radius)
     assert weights.sum() == pytest.approx(math.pi * radius**2, rel=1e-12)
@@ -165,3 +167,17 @@ def test_the_centroid_starts_where_it_is_told():
 def test_the_centroid_wants_a_stack_of_images():
     with pytest.raises(ShapeError, match=r"expected \(n, h, w\)"):
         centroid(np.zeros((9, 9)))
+
+
+def test_the_peak_is_the_brightest_pixel_whose_center_is_in_the_disc():
+    rng = np.random.default_rng(5)
+    images, centers = rng.normal(size=(5, 2, 20, 17)).astype(np.float32), rng.uniform(5, 12, (5, 2))
+    centers[4] = -30.0, 5.0
+    images[3, 1, 9, 9] = np.nan
+    peak = disc_peak(images, centers, 5.5)
+    y, x = np.indices((20, 17))
+    for i, band in np.ndindex(4, 2):
+        inside = np.hypot(x - centers[i, 0], y - centers[i, 1]) <= 5.5
+        assert peak[i, band] == images[i, band][inside].max() or np.isnan(images[i, band][inside]).any()
+    assert np.isnan(peak[3, 1])
+    assert np.isnan(peak[4]).all()

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from gen5astro.config import NormalizerSpec
 from gen5astro.errors import ShapeError
+from gen5astro.kernels.median import image_medians
 from gen5astro.kernels.normalize import (
     MAD_TO_SIGMA,
     annulus_pixels,
@@ -203,3 +204,12 @@ def test_bad_shapes_are_named():
         normalizer_statistics(images, replace(SKY, annulus_fraction=(3.0, 4.0)), SCALE)
     with pytest.raises(ShapeError, match="core: got no pixel"):
         normalizer_statistics(images, replace(SKY, kind="core", core_radius_arcsec=0.01), SCALE)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (65, 71), (8, 8)])
+def test_the_median_of_an_image_is_numpys(shape):
+    images = draw_images(20, shape)
+    images[3, 1, 2, 2] = np.nan
+    expected = np.median(images, axis=(2, 3))
+    assert np.isnan(expected[3, 1])
+    np.testing.assert_array_equal(image_medians(images), expected)

@@ -13,6 +13,7 @@ from gen5astro.kernels.aperture import aperture_flux, aperture_weights
 from gen5astro.kernels.psf import (
     gaussian_encircled_energy,
     image_encircled_energy,
+    image_ring_fraction,
     moffat_encircled_energy,
     psf_fwhm,
     ring_core_fraction,
@@ -151,3 +152,24 @@ def test_a_broken_psf_has_no_width():
     image = np.ones((5, 5))
     image[2, 2] = np.nan
     assert math.isnan(psf_fwhm(image))
+
+
+def test_a_psf_image_shares_a_ring_as_its_profile_does():
+    rings = np.array([0.0, 2.0, 5.0, 8.5, 11.0])
+    psf = psf_image(GaussianPSF(x_fwhm=6, y_fwhm=6))
+    expected = ring_core_fraction(rings, 4.0, fwhm=6.0)
+    np.testing.assert_allclose(image_ring_fraction(rings, 4.0, psf=3 * psf), expected, atol=8e-3)
+
+
+def test_a_psf_image_shares_a_ring_as_an_aperture_on_the_blurred_ring_does():
+    y, x = np.mgrid[-30:31, -30:31]
+    ring = (np.abs(np.hypot(x, y) - 9) < 0.5).astype(float)
+    psf = psf_image(MoffatPSF(alpha=4, beta=2.5), 61)
+    blurred = fftconvolve(ring, psf, mode="same").astype(np.float32)
+    (share,) = aperture_flux(blurred[None], [[30.0, 30.0]], [4.0])[0] / ring.sum()
+    assert image_ring_fraction(np.array([9.0]), 4.0, psf=psf)[0] == pytest.approx(share, rel=0.02)
+
+
+def test_a_psf_image_of_an_even_side_is_refused():
+    with pytest.raises(ShapeError, match="odd side"):
+        image_ring_fraction(np.ones(1), 3.0, psf=np.ones((4, 4)))
