@@ -6,7 +6,6 @@ What a failed set should have been, row for row, to be audited beside it.
 import dataclasses
 import itertools
 import json
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +18,7 @@ from gen5astro.inject.blocks import RECORD_KEY, describe_injection, pair_writer
 from gen5astro.inject.faults import parse_fault
 from gen5astro.io import open_pairs
 from gen5astro.io.pairs import BlockRef, PairSource, Reject
+from gen5astro.kernels.psf import profile_psf
 from gen5astro.sample.hosts import Hosts, measure_sky_sigma
 
 __all__ = ["Likeness", "Outcome", "inject_like", "open_like", "write_like"]
@@ -26,7 +26,6 @@ __all__ = ["Likeness", "Outcome", "inject_like", "open_like", "write_like"]
 _WRITE_BLOCK = 128
 _MODELS = ("engine", "lens_model", "source_model", "lens_kwargs", "source_kwargs")
 _RENDERED = (*_MODELS, "supersampling", "poisson", "gain_electrons_per_nmgy", "moffat_beta")
-_PSF_HALF_PIX = 31
 
 
 @dataclass(frozen=True)
@@ -292,16 +291,9 @@ def _psf_columns(bands):
 
 
 def _moffat_psf(fwhm_px, beta):
-    """Moffat profile averaged over pixels, of sum 1 (float64, 63 x 63)."""
     if not fwhm_px > 0:
         raise ColumnError("column psfsize", got=fwhm_px, expected="a positive FWHM [arcsec]")
-    fine = 5
-    place = (np.arange(fine * (2 * _PSF_HALF_PIX + 1)) + 0.5) / fine - (_PSF_HALF_PIX + 0.5)
-    core = fwhm_px / 2 / math.sqrt(2 ** (1 / beta) - 1)
-    profile = (1 + (place[:, None] ** 2 + place**2) / core**2) ** -beta
-    side = 2 * _PSF_HALF_PIX + 1
-    psf = profile.reshape(side, fine, side, fine).sum((1, 3))
-    return psf / psf.sum()
+    return profile_psf(fwhm_px, profile="moffat", beta=beta)
 
 
 def write_like(likeness, hosts, path, *, seed, config, max_reject_fraction, fault=None, threads=None, **options):

@@ -20,6 +20,7 @@ __all__ = [
     "image_encircled_energy",
     "image_ring_fraction",
     "moffat_encircled_energy",
+    "profile_psf",
     "psf_fwhm",
     "ring_core_fraction",
     "spread_core_flux",
@@ -27,6 +28,7 @@ __all__ = [
 
 _FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 _RING_ANGLES = 360
+_FINE = 5
 
 
 def gaussian_encircled_energy(radius, *, fwhm):
@@ -131,8 +133,7 @@ def ring_core_fraction(ring_radius, core_radius, *, fwhm, profile="gaussian", be
     ConfigError
         If the profile is not known, or `beta` is not above 1.
     """
-    if profile not in ("gaussian", "moffat"):
-        raise ConfigError("PSF profile", got=repr(profile), expected="'gaussian' or 'moffat'")
+    _check_profile(profile)
     given = (np.asarray(each, dtype=np.float64) for each in (ring_radius, core_radius, fwhm))
     ring, core, width = (np.array(each) for each in np.broadcast_arrays(*given))
     share = np.empty(ring.shape)
@@ -219,6 +220,45 @@ def spread_core_flux(arc, psf, core_radius_px, *, center=None):
     return np.sum(arc * reach, axis=(-2, -1))
 
 
+def profile_psf(fwhm_px, *, profile="moffat", beta=2.5, half_px=31):
+    """Make the image of a PSF that is known by its width alone: its profile averaged over pixels.
+
+    Parameters
+    ----------
+    fwhm_px : float
+        Full width at half maximum [pix].
+    profile : str
+        ``'gaussian'`` or ``'moffat'``.
+    beta : float
+        Slope of the Moffat profile's wings, above 1.
+    half_px : int
+        Half of the side, without the middle pixel [pix].
+
+    Returns
+    -------
+    psf : float64 array, (2 half_px + 1, 2 half_px + 1)
+        Of sum 1, centered on the middle pixel.
+
+    Raises
+    ------
+    ConfigError
+        If the width is not positive, the profile is not known, or `beta` is not above 1.
+    """
+    _check_profile(profile)
+    if not fwhm_px > 0:
+        raise ConfigError("PSF FWHM", got=fwhm_px, expected="a positive number of pixels")
+    side = 2 * half_px + 1
+    place = (np.arange(_FINE * side) + 0.5) / _FINE - (half_px + 0.5)
+    squares = (place[:, None] ** 2 + place**2) / fwhm_px**2
+    if profile == "moffat":
+        beta = _checked_beta(beta)
+        light = (1 + 4 * (2 ** (1 / beta) - 1) * squares) ** -beta
+    else:
+        light = np.exp(-0.5 * _FWHM_PER_SIGMA**2 * squares)
+    psf = light.reshape(side, _FINE, side, _FINE).sum((1, 3))
+    return psf / psf.sum()
+
+
 def psf_fwhm(psf):
     """Measure the full width at half maximum of a PSF image.
 
@@ -259,6 +299,11 @@ def psf_fwhm(psf):
     inf = math.inf
     bounds = ([0, x_0 - 3, y_0 - 3, -inf, 1e-3], [inf, x_0 + 3, y_0 + 3, inf, 0.98])
     return float(math.exp(least_squares(misfit, begin, bounds=bounds, x_scale=[begin[0], 1, 1, 1, 1]).x[3]))
+
+
+def _check_profile(profile):
+    if profile not in ("gaussian", "moffat"):
+        raise ConfigError("PSF profile", got=repr(profile), expected="'gaussian' or 'moffat'")
 
 
 def _checked_beta(beta):

@@ -1,6 +1,7 @@
 """The PSF's budget: closed forms, Marcum's Q, and the same light measured on blurred images."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from gen5astro.kernels.psf import (
     image_encircled_energy,
     image_ring_fraction,
     moffat_encircled_energy,
+    profile_psf,
     psf_fwhm,
     ring_core_fraction,
     spread_core_flux,
@@ -173,3 +175,24 @@ def test_a_psf_image_shares_a_ring_as_an_aperture_on_the_blurred_ring_does():
 def test_a_psf_image_of_an_even_side_is_refused():
     with pytest.raises(ShapeError, match="odd side"):
         image_ring_fraction(np.ones(1), 3.0, psf=np.ones((4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("profile", "encircled"),
+    [("gaussian", gaussian_encircled_energy), ("moffat", partial(moffat_encircled_energy, beta=3.2))],
+)
+def test_a_profile_has_its_width_its_energy_and_all_of_its_light(profile, encircled):
+    psf = profile_psf(4.5, profile=profile, beta=3.2, half_px=40)
+    assert psf.shape == (81, 81)
+    assert psf.sum() == pytest.approx(1)
+    np.testing.assert_allclose(psf, psf[::-1, ::-1], rtol=1e-12, atol=1e-30)
+    # Averaging over pixels adds their variance, 1/12 pix^2 an axis, to the width.
+    assert 4.5 < psf_fwhm(psf) < 4.65
+    radii = np.array([4.0, 8.0, 12.0])
+    np.testing.assert_allclose(image_encircled_energy(psf, radii), encircled(radii, fwhm=4.5), atol=0.015)
+
+
+@pytest.mark.parametrize("wrong", [{"fwhm_px": 0.0}, {"fwhm_px": math.nan}, {"profile": "airy"}, {"beta": 1.0}])
+def test_a_profile_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ConfigError, match="got"):
+        profile_psf(**{"fwhm_px": 4.0, **wrong})
