@@ -1,0 +1,100 @@
+"""PSF images from FITS: one image HDU a band, ``PSF_<band>``, as a hosts file has."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from gen5astro.errors import FormatError, MissingFileError, ShapeError, closest
+
+__all__ = ["read_psf"]
+
+_SCALE_TOLERANCE = 0.01
+
+
+def read_psf(path, bands, *, pixel_scale=None):
+    """Read the PSF of each band.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS file with an image HDU ``PSF_<band>`` a band, centered on its middle pixel; other HDUs are not looked at.
+    bands : sequence of str
+        Bands that are needed.
+    pixel_scale : float, optional
+        Pixel scale of the images that the PSF is for [arcsec / pix]; compared with ``PIXSCALE`` of the primary header,
+        where it has one.
+
+    Returns
+    -------
+    psf : float64 array, (band, k, k)
+        In the order of `bands`, each of sum 1; k is odd, and that of the largest, to which the others are padded.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    FormatError
+        If it is no whole FITS file, lacks a band, is of another pixel scale, or holds a PSF that is not finite or
+        without light.
+    ShapeError
+        If a PSF is not square with an odd side.
+    """
+    path = Path(path)
+    label = f"PSF {path}"
+    if not path.is_file():
+        raise MissingFileError(label, got="no such file", expected="a FITS file with an HDU PSF_<band> a band")
+    stored, scale = _stored_images(path, label)
+    planes = [_checked(stored, band, label) for band in bands]
+    if pixel_scale is not None and scale is not None and abs(scale / pixel_scale - 1) > _SCALE_TOLERANCE:
+        raise FormatError(
+            label,
+            got=f"PIXSCALE {scale:g} arcsec",
+            expected=f"that of the pairs, {pixel_scale:g}",
+            remedy="resample the PSF to the pixels of the pairs",
+        )
+    side = max(len(plane) for plane in planes)
+    return np.stack([np.pad(plane, (side - len(plane)) // 2) for plane in planes])
+
+
+def _stored_images(path, label):
+    """Images whose HDU's name begins with PSF, by name, and the pixel scale [arcsec] or None."""
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
+                named = {hdu.name.upper(): hdu for hdu in hdus if hdu.name.upper().startswith("PSF") and hdu.is_image}
+                images = {name: np.array(hdu.data, dtype=np.float64) for name, hdu in named.items()}
+                scale = hdus[0].header.get("PIXSCALE")
+    except (OSError, TypeError, ValueError) as error:
+        raise _broken(label, str(error) or type(error).__name__) from error
+    # astropy only warns of a file that ends before its header says.
+    for each in said:
+        if "truncated" in str(each.message):
+            raise _broken(label, str(each.message))
+    return images, None if scale is None else float(scale)
+
+
+def _broken(label, reason):
+    got = f"a file that is truncated or of another kind ({reason.splitlines()[0]})"
+    return FormatError(label, got=got, expected="whole FITS with an HDU PSF_<band> a band", remedy="fetch it again")
+
+
+def _checked(stored, band, label):
+    """PSF of one band, of sum 1."""
+    name = f"PSF_{band}".upper()
+    if name not in stored:
+        raise FormatError(label, got=f"no HDU PSF_{band}", expected="one a band", remedy=closest(name, stored))
+    plane, where = stored[name], f"{label}[PSF_{band}]"
+    if plane.ndim != 2 or plane.shape[0] != plane.shape[1] or plane.shape[0] % 2 == 0:
+        expected = "a square of odd side, with the PSF's center on the middle pixel"
+        raise ShapeError(where, got=f"shape {plane.shape}", expected=expected, remedy="pad or cut it")
+    bad = np.count_nonzero(~np.isfinite(plane))
+    if bad:
+        raise FormatError(where, got=f"{bad} pixels that are not finite", expected="finite pixels")
+    total = plane.sum()
+    if total <= 0:
+        raise FormatError(where, got=f"a sum of {total:g}", expected="light: a sum above 0")
+    return plane / total
