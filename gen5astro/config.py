@@ -65,6 +65,7 @@ class AuditConfig:
     known_lens_radius_arcsec: float = _key(5.0, "a ctrl no farther than this from a known lens is that lens [arcsec]")
     classic_auc: float = _key(0.70, "threshold of the classic core-only test, shown for comparison")
     max_reject_fraction: float = _key(0.01, "share of bad rows above which a run fails")
+    explain_pairs: int = _key(30, "pairs that --explain fits a lens and a source to")
     limits: dict[str, dict[str, list[float | None]]] = _key(
         {}, "limits that replace a gate's own: [audit.limits.GATE] NAME = [low, high]; -inf or inf leaves a side open"
     )

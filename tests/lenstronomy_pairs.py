@@ -59,6 +59,11 @@ def plant_fault(block, rng, *, fault, strength=None):
     return dataclasses.replace(block, stamp=made.stamp, digest=made.digest, census=made.census)
 
 
+def psf_images():
+    """The PSF of each band, (band, 61, 61), that the pairs are seen through."""
+    return np.stack([_psf(fwhm) for fwhm in FWHM_ARCSEC])
+
+
 # ---- hosts ----
 
 
