@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 from gen5astro.report.appearance import interval_text, look, number, spread, stratum_text
 from gen5astro.report.causes import NO_FAULT, shown_magnitudes
+from gen5astro.report.explanation import explanation_sentence
 from gen5astro.report.findings import core_rows, deciding_finding, gates_with, top_cause
 from gen5astro.report.sentences import join, worst_core_row
 from gen5astro.verdict import Status
@@ -259,6 +260,8 @@ def _physical(record):
     budget = _found(record, "flux_budget", "excess_fraction", stratum=row.stratum)
     if budget:
         answer += _budget_words(max(budget, key=lambda each: each["value"]))
+    if explained := explanation_sentence(record):
+        answer += f" {explained}"
     return answer, [*_evidence(row, "measured", "explained", "unexplained"), *budget]
 
 

@@ -9,6 +9,14 @@ from gen5astro.report import plots
 from gen5astro.report.appearance import BLOCKED, LOOKS, interval_text, limits_text, look, number, spread, stratum_text
 from gen5astro.report.baseline import comparison_sentence, of_kind
 from gen5astro.report.causes import shown_causes
+from gen5astro.report.explanation import (
+    explanation_sentence,
+    misses,
+    percent,
+    percent_interval,
+    share_plot,
+    share_strata,
+)
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
 from gen5astro.report.images import lupton_uri, triplet
 from gen5astro.report.json import write_text
@@ -65,6 +73,10 @@ def audit_page(record, worst, *, rejects=(), why=""):
         threshold=classic_threshold(record),
         core_plot=plots.core_auc(record),
         profile_plot=plots.residual_profile(record),
+        explained=explanation_sentence(record),
+        share_plot=share_plot(record),
+        share_strata=share_strata(record),
+        misses=misses(record),
         causes=shown_causes(record),
         baseline=baseline,
         changed=comparison_sentence(baseline) if baseline else "",
@@ -186,6 +198,8 @@ def _environment():
         flat=_flat,
         filled=_filled,
         of_kind=of_kind,
+        percent=percent,
+        percent_interval=percent_interval,
     )
     environment.filters.update(
         number=number, interval=interval_text, spread=spread, stratum=stratum_text, words=_words, prose=_prose

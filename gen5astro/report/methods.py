@@ -2,8 +2,9 @@
 
 import re
 
-from gen5astro.report.appearance import interval_text, limits_text, number, stratum_text
+from gen5astro.report.appearance import SERSIC, interval_text, limits_text, number, stratum_text
 from gen5astro.report.causes import NO_FAULT, shown_magnitudes
+from gen5astro.report.explanation import percent, percent_interval
 from gen5astro.report.findings import core_rows, gates_with, top_cause
 from gen5astro.report.references import REFERENCES
 from gen5astro.report.sentences import join
@@ -81,7 +82,7 @@ def _labels(match):
 
 def _draft(record):
     """Paragraph in which works are cited as ``[@key]``."""
-    parts = (_sample, _groups, _features, _classifier, _explained, _numbers, _judgment, _cause, _software)
+    parts = (_sample, _groups, _features, _classifier, _explained, _numbers, _fitted, _judgment, _cause, _software)
     return " ".join(sentence for part in parts for sentence in [part(record)] if sentence)
 
 
@@ -176,6 +177,30 @@ def _numbers(record):
         more += ["not judged"] if not row.judged else []
         words.append(f"{stratum_text(row.stratum)}: {measured}, {explained}, {unexplained}{_aside(more)}")
     return f"Measured, explained and unexplained core AUC: {'; '.join(words)}."
+
+
+def _fitted(record):
+    explanation = record.get("explanation") or {}
+    told = [row for row in explanation.get("strata", ()) if row["stratum"] == "all" and row["share"] is not None]
+    if not told:
+        return ""
+    counts, beta = explanation["counts"], _setting(record, "measure", "moffat_beta")
+    seeing = "an image of the PSF"
+    if explanation["psf"] != "image":
+        wings = "" if beta is None else f" of beta = {number(beta)}"
+        seeing = f"the better of a Gaussian and a Moffat PSF{wings} [@moffat1969]"
+    shares = "; ".join(f"{row['band']}: {percent(row['share'])}{_aside(_share_words(row))}" for row in told)
+    return (
+        f"A singular isothermal ellipsoid [@kormann1994] with external shear and a {SERSIC} source [@sersic1963] were "
+        f"fitted to the residuals of {number(counts['sample'])} pairs outside the core, through {seeing}; in "
+        f"{number(counts['fitted'])} they left at most {percent(explanation['misfit_limit'])} of the arc's rms there. "
+        f"Median share of the core's excess that the model predicts: {shares}."
+    )
+
+
+def _share_words(row):
+    interval = percent_interval(row["interval"])
+    return [interval] if interval else []
 
 
 def _aside(words):

@@ -105,4 +105,13 @@ REFERENCES = {
         "{A Theoretical Investigation of Focal Stellar Images in the Photographic Emulsion and Application to "
         "Photographic Photometry}", "Astronomy and Astrophysics", 1969, 3, "455--461",
     ),
+    "kormann1994": _article(
+        "Kormann et al. 1994", "Kormann, R. and Schneider, P. and Bartelmann, M.",
+        "{Isothermal elliptical gravitational lens models}", "Astronomy and Astrophysics", 1994, 284, "285--299",
+    ),
+    "sersic1963": _article(
+        "S\N{LATIN SMALL LETTER E WITH ACUTE}rsic 1963", "S{\\'e}rsic, J. L.",
+        "{Influence of the atmospheric and instrumental dispersion on the brightness distribution in a galaxy}",
+        "Bolet{\\'i}n de la Asociaci{\\'o}n Argentina de Astronom{\\'i}a", 1963, 6, "41--43",
+    ),
 }  # fmt: skip

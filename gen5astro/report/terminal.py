@@ -5,9 +5,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gen5astro.report.appearance import interval_text, limits_text, look, number, spread, stratum_text
+from gen5astro.report.appearance import SERSIC, interval_text, limits_text, look, number, spread, stratum_text
 from gen5astro.report.baseline import comparison_sentence, of_kind
 from gen5astro.report.causes import shown_magnitudes
+from gen5astro.report.explanation import explanation_sentence, percent, percent_interval, share_strata
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
 from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
@@ -33,6 +34,10 @@ def print_audit(record, *, console=None):
     rows = core_rows(record, view="single")
     if rows:
         console.print(_core_table(rows, classic_threshold(record)))
+    if record.get("explanation"):
+        console.print(_explanation_table(record))
+        console.print(Text(explanation_sentence(record)))
+        console.print()
     causes = (record.get("diagnosis") or {}).get("causes")
     if causes:
         console.print(_causes_table(causes))
@@ -181,6 +186,18 @@ def _core_table(rows, threshold):
         hosts = number(row.hosts, places=0)
         status = _status(row.status) if row.status else ""
         _add(table, stratum_text(row.stratum), measured, explained, unexplained, hosts, status)
+    return table
+
+
+def _explanation_table(record):
+    title = f"What an SIE and a {SERSIC} source account for of the core's excess"
+    right = [(name, "right") for name in ("share", "95 % interval", "left, of host")]
+    table = _table(title, ("stratum", "kept"), ("fitted", "right"), "band", *right)
+    for stratum, rows in share_strata(record).items():
+        for at, row in enumerate(rows):
+            first = (stratum_text(stratum), f"{row['fitted']} of {row['sample']}") if not at else ("", "")
+            interval = percent_interval(row["interval"])
+            _add(table, *first, row["band"], percent(row["share"]), interval, percent(row["unaccounted"]))
     return table
 
 

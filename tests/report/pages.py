@@ -3,7 +3,7 @@
 from gen5astro.io.pairs import Reject
 from gen5astro.report.baseline import with_baseline
 from gen5astro.report.html import write_audit_page, write_demo_page, write_evaluation_page, write_training_page
-from tests.report.records import make_audit, make_demo, make_evaluation, make_training, make_worst
+from tests.report.records import make_audit, make_demo, make_evaluation, make_explanation, make_training, make_worst
 
 
 def _audit(path):
@@ -22,9 +22,14 @@ def _mended(path):
     write_audit_page(record, [], path, why="pairs.parquet: got no such file")
 
 
+def _explained(path):
+    write_audit_page(make_audit() | {"explanation": make_explanation(share=0.6, profiles=True)}, make_worst(1), path)
+
+
 PAGES = {
     "audit": _audit,
     "mended": _mended,
+    "explained": _explained,
     "evaluation": _evaluation,
     "training": lambda path: write_training_page(make_training(), path),
     "demo": lambda path: write_demo_page(make_demo(), path),

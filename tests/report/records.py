@@ -111,6 +111,46 @@ def make_diagnosis():
     }  # fmt: skip
 
 
+def make_explanation(*, share=1.0, profiles=False, missed=1):
+    """An explanation in which the lens accounts for `share` of the excess, in each stratum a little less by band."""
+    pairs, rows, psf = [], [], "profiles" if profiles else "image"
+    for at in range(12):
+        bands = {
+            band: {"share": share - 0.02 * place, "bracket": [0.9 * share, 1.1 * share] if profiles else None,
+                   "unaccounted": 0.01 * (1 - share)}
+            for place, band in enumerate("grz")
+        }  # fmt: skip
+        pair = {"row": at, "pair_id": f"pair-{at}", "theta_e_arcsec": 0.6 + 0.2 * at, "fitted": at >= missed}
+        if at < missed:
+            bands = {band: dict.fromkeys(("share", "bracket", "unaccounted")) for band in "grz"}
+        reason = "" if at >= missed else "left over outside the core: 31% of the arc's rms"
+        pairs.append(
+            {**pair, "reason": reason, "psf": "moffat" if profiles else "image", "misfit": 0.02, "bands": bands}
+        )
+    for stratum, theta_e, count in zip(STRATA[:4], (1.6, 0.8, 1.5, 2.4), (12, 2, 5, 5), strict=True):
+        for place, band in enumerate("grz"):
+            fitted = count - missed * (stratum in STRATA[:2])
+            value = share - 0.02 * place
+            interval = [value - 0.04, value + 0.03] if fitted > 5 else None
+            rows.append(
+                {
+                    "stratum": stratum, "band": band, "sample": count, "fitted": fitted, "hosts": fitted,
+                    "theta_e_arcsec": theta_e, "misfit": 0.02, "with_share": fitted, "share": value,
+                    "interval": interval, "bracket": [0.9 * share, 1.1 * share] if profiles else None,
+                    "unaccounted": 0.01 * (1 - share), "unaccounted_interval": interval and [-0.01, 0.02],
+                }
+            )  # fmt: skip
+    counts = {"sample": 12, "fitted": 12 - missed, "not_fitted": missed, "hosts": 12}
+    return {
+        "psf": psf,
+        "core_radius_arcsec": 1.0,
+        "misfit_limit": 0.2,
+        "counts": counts,
+        "strata": rows,
+        "pairs": pairs,
+    }
+
+
 def make_worst(n, *, pedestal=0.0, pair_id="pair", seed=1):
     """Pairs with pixels, as an audit hands them over to be drawn."""
     rng = np.random.default_rng(seed)
