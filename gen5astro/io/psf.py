@@ -78,7 +78,7 @@ def _stored_images(path, label):
 
 
 def _broken(label, reason):
-    got = f"a file that is truncated or of another kind ({reason.splitlines()[0]})"
+    got = f"a file that is truncated or of another kind ({reason.splitlines()[0].split(', ')[0]})"
     return FormatError(label, got=got, expected="whole FITS with an HDU PSF_<band> a band", remedy="fetch it again")
 
 

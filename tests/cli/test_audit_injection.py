@@ -203,3 +203,46 @@ def test_a_junit_file_that_is_there_is_kept_unless_forced(clean, tmp_path):
     result = run(clean, "--out", tmp_path / "audit", "--junit", tmp_path / "audit.xml", *QUICK)
     assert result.exit_code == 2
     assert (tmp_path / "audit.xml").read_text() == "precious"
+
+
+def test_an_explanation_goes_into_record_page_and_terminal_and_leaves_the_exit_code(clean, tmp_path):
+    few = (*QUICK[:-1], "--set", "min_effective_hosts=15", "--set", "explain_pairs=3", "--threads", 2)
+    result = run(clean, "--out", tmp_path / "audit", "--explain", "--psf", "sample", *few)
+    assert result.exit_code == 0, result.output
+    assert "source account for of the core's excess" in result.stdout
+    assert "fitting lenses: 3 in" in result.stderr
+    explanation = json.loads((tmp_path / "audit" / "audit.json").read_text())["explanation"]
+    assert explanation["counts"]["sample"] == len(explanation["pairs"]) == 3
+    assert {row["band"] for row in explanation["strata"]} == {"g", "r", "z"}
+    assert set(explanation["pairs"][0]) == {
+        *("row", "pair_id", "theta_e_arcsec", "fitted", "reason", "psf", "misfit", "parameters", "source_flux", "bands")
+    }
+    assert 'id="explanation"' in (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--psf", "sample"), "--psf: got sample without --explain; pass --explain"),
+        (("--explain", "--psf", "none.fits"), "PSF none.fits: got no such file"),
+        (("--explain", "--psf", "sample", "--pixel-scale", 0.2), "expected that of the pairs, 0.2"),
+    ],
+)
+def test_a_psf_that_cannot_be_used_is_refused_before_anything_is_measured(clean, tmp_path, options, words):
+    result = run(clean, "--out", tmp_path / "audit", *options, *QUICK)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "audit").exists()
+
+
+def test_an_explanation_that_is_interrupted_leaves_the_audit(clean, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gen5astro.explain.explain_pairs", interrupt)
+    result = run(clean, "--out", tmp_path / "audit", "--explain", *QUICK[:-1])
+    assert result.exit_code == 130
+    assert "was written" in result.stderr
+    assert "without an explanation" in result.stderr
+    assert "explanation" not in json.loads((tmp_path / "audit" / "audit.json").read_text())
