@@ -56,7 +56,9 @@ _RESIDUAL = {
     "residual_noise": Column(_LEVEL, "robust scatter of the residual's noise, less the gain's share of the ctrl's"),
     "noise_gain": Column("", "regression of the residual's noise on the ctrl's: 0 where pixels were kept"),
     "noise_gain_other": Column("", "the same, of what is left, on the noise of the ctrl's other bands"),
-    "ctrl_median": Column(_LEVEL, "median of the whole ctrl"),
+    "fit_misfit": Column(_LEVEL, "rms of what the fit leaves of the smoothed residual outside the arc"),
+    "artifact_rms": Column(_LEVEL, "rms over the image of what was fitted as artifacts"),
+    "physical_median": Column(_LEVEL, "median of the stamp less artifacts"),
     "outer_correlation": Column("", "Pearson correlation of stamp and ctrl outside the arc"),
     "residual_flux": Column(_FLUX, "sum of the residual over the image"),
     "arc_flux": Column(_FLUX, "flux of the arc: residual less artifacts, within the arc's region"),
@@ -83,6 +85,7 @@ def _of_images():
         columns[f"{image}_finite_fraction"] = Column("", f"finite pixels of the {image}, as a fraction")
         columns[f"{image}_zero_fraction"] = Column("", f"pixels of the {image} that are exactly zero, as a fraction")
         columns[f"{image}_distinct_fraction"] = Column("", f"share of different values in the corners of the {image}")
+        columns[f"{image}_step"] = Column(_LEVEL, f"least step between different values in the corners of the {image}")
     notes = {"physical": "ctrl + (residual - fitted artifacts), what a faultless injection of this arc gives"}
     for image in IMAGES:
         what = notes.get(image, f"the {image}")

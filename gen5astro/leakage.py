@@ -15,7 +15,7 @@ import numpy as np
 from gen5astro.kernels.rank import auc, bootstrap_auc, draw_groups
 from gen5astro.sky import effective_number
 
-__all__ = ["VIEWS", "Leakage", "measure_leakage", "strata"]
+__all__ = ["VIEWS", "Leakage", "measure_auc", "measure_leakage", "strata"]
 
 VIEWS = ("single", "paired")
 
@@ -126,6 +126,35 @@ def measure_leakage(table, features, *, view, masks, config, rng, image="stamp",
         scores[:, column] = _cross_validate(rows, labels, fold)
     null = _permuted(rows, fold, n, masks, config.permutations, rng)
     return [_judge(view, name, mask, groups, scores, labels, draws, null[name]) for name, mask in masks.items()]
+
+
+def measure_auc(table, features, *, image, config, rng):
+    """Measure how well `features` of one image tell it from the ctrl, and nothing more.
+
+    Parameters
+    ----------
+    table : MeasureTable
+        Pairs, with ``group``; rows with features that are not finite must have been taken out.
+    features : callable
+        As in `measure_leakage`.
+    image : {'stamp', 'physical', 'ctrl'}
+        What is told from ctrl.
+    config : AuditConfig
+        Number of folds.
+    rng : numpy.random.Generator
+        Source of folds.
+
+    Returns
+    -------
+    area : float
+        AUC of the view ``single`` over all pairs; NaN where there are too few hosts to fold.
+    """
+    groups = np.unique(table["group"], return_inverse=True)[1]
+    if not len(groups) or groups.max() + 1 < config.folds:
+        return float("nan")
+    rows = np.concatenate([features(table, image), features(table, "ctrl")])
+    labels = np.repeat([1, 0], len(groups))
+    return auc(_cross_validate(rows, labels, np.tile(_assign_folds(groups, config.folds, rng), 2)), labels)
 
 
 def _views(image, ctrl, view):

@@ -60,7 +60,7 @@ def measure_block(block, config, *, psf=None):
         sky = np.stack([columns[f"{image}_sky_level"], columns[f"{image}_sky_sigma"]], axis=-1)
         texture = noise_texture(values, annulus | corners, sky)
         columns |= {f"{image}_{name}": texture[..., at] for at, name in enumerate(NOISE_COLUMNS)}
-        columns[f"{image}_distinct_fraction"] = _distinct_fraction(values, corners)
+        columns |= _lattice_columns(image, values, corners)
     sky_sigma = columns["ctrl_sky_sigma"]
     found = decompose_residual(
         block.stamp,
@@ -76,7 +76,9 @@ def measure_block(block, config, *, psf=None):
         "noise_gain_other": found.noise_gain_other,
         "outer_correlation": found.likeness,
         "term_correlations": found.correlations,
-        "ctrl_median": image_medians(block.ctrl),
+        "fit_misfit": found.misfit,
+        "artifact_rms": found.artifact_rms,
+        "physical_median": image_medians(found.physical),
     }
     for at, term in enumerate(TERMS):
         columns[term], columns[f"{term}_error"] = found.terms[..., at], found.errors[..., at]
@@ -112,12 +114,17 @@ def _catalog_columns(block, center, radius, config):
     return columns
 
 
-def _distinct_fraction(values, corners):
-    """Share of the values of each image and band that differ from every smaller one, of some of its corners' pixels."""
+def _lattice_columns(image, values, corners):
+    """How many values of some pixels of the corners differ from every smaller one, and the least step between two."""
     y, x = np.nonzero(corners)
     chosen = np.linspace(0, len(y) - 1, min(len(y), _DISTINCT_OF)).astype(np.intp)
     ordered = np.sort(values[:, :, y[chosen], x[chosen]], axis=-1)
-    return (np.diff(ordered, axis=-1) != 0).mean(axis=-1)
+    steps = np.diff(ordered, axis=-1)
+    least = np.where(steps > 0, steps, np.inf).min(axis=-1)
+    return {
+        f"{image}_distinct_fraction": (steps != 0).mean(axis=-1),
+        f"{image}_step": np.where(np.isfinite(least), least, 0.0),
+    }
 
 
 def _compact(values):

@@ -6,19 +6,20 @@ from gen5astro.diagnosis import Cause
 
 
 def _explain(marks):
-    if not marks.present("gradient_x", "gradient_y"):
+    found = marks.extent("gradient")
+    if not found.present:
         return None
-    (x, x_error), (y, y_error) = marks.mark("gradient_x"), marks.mark("gradient_y")
-    length, error = np.hypot(x, y), np.hypot(x_error, y_error)
     sky = np.median(marks.sigma, axis=0)
-    size = np.hypot(marks.values["gradient_x"], marks.values["gradient_y"])
-    claim = marks.claim(length * sky, error * sky, "nmgy / pix at the edge", length**2 / 3, size=size)
+    claim = marks.claim(
+        found.value * sky, found.error * sky, "nmgy / pix at the edge", found.value**2 / 3, size=found.pairs
+    )
     marks.clear("gradient_x", "gradient_y")
     return claim
 
 
 CAUSE = Cause(
     order=11,
+    removes=("gradient", "noise"),
     look_first="a background model or flat field that is applied to the stamp and not to the ctrl.",
     explain=_explain,
 )

@@ -7,20 +7,25 @@ from gen5astro.diagnosis import Cause
 
 def _explain(marks):
     gain, error = marks.mark("gain")
-    own, _ = marks.mark("noise_gain")
-    counts = (gain > np.maximum(0.004, 4 * error)) & (own < 0.5 * gain)
-    if not counts.any():
+    own, own_error = marks.mark("noise_gain")
+    # Light that is added with its noise is a gain; only what lacks its noise is this.
+    bare = gain - np.clip(own, 0, np.maximum(gain, 0))
+    told = np.maximum(marks.floors["gain"], 4 * np.hypot(error, own_error))
+    if not np.any((bare > told) & (bare > 0.25 * gain)):
         return None
-    power, _ = marks.mark("noise_power")
-    claim = marks.claim(gain, error, "times the host", (gain * marks.contrast) ** 2, size=marks.values["gain"])
-    marks.take("noise_power", np.minimum(power, gain**2))
-    marks.clear("gain", "blur", "noise_gain")
-    marks.take("pedestal", np.clip(marks.mark("pedestal")[0], -0.2 * gain, 0.2 * gain))
+    claim = marks.claim(bare, error, "times the host", (bare * marks.contrast) ** 2, size=marks.values["gain"])
+    marks.take("gain", bare)
+    # A smooth copy is blurred, and keeps some of the noise and of the sky.
+    blur, _ = marks.mark("blur")
+    marks.take("blur", np.clip(blur, 0, 4 * bare))
+    marks.take_noise(np.clip(marks.mark("noise_gain")[0], 0, 0.5 * bare))
+    marks.take_up_to("pedestal", -0.2 * bare, 0.2 * bare)
     return claim
 
 
 CAUSE = Cause(
     order=8,
+    removes=("gain", "shift_and_blur", "noise"),
     look_first="a lens-light model that is rendered into the simulated image and then added to the real galaxy.",
     explain=_explain,
 )

@@ -8,7 +8,7 @@ from gen5astro.diagnosis import Cause
 def _explain(marks):
     power = marks.fresh_power()
     value, error = marks.population(power)
-    if not np.any(value > np.maximum(0.01, 4 * error)):
+    if not np.any(value > np.maximum(marks.floors["noise_power"], 4 * error)):
         return None
     sigma, sigma_error = marks.population(np.sqrt(power))
     claim = marks.claim(sigma, sigma_error, "sky sigma", value, size=power)
@@ -18,6 +18,7 @@ def _explain(marks):
 
 CAUSE = Cause(
     order=10,
+    removes=("noise",),
     look_first="noise of the simulated frame: the arc may bring its own photon noise, not a second sky.",
     explain=_explain,
 )

@@ -6,9 +6,12 @@ from gen5astro.diagnosis import Cause
 
 
 def _explain(marks):
-    if not marks.present("pedestal"):
+    found = marks.extent("pedestal")
+    if not found.present:
         return None
-    value, error = marks.mark("pedestal")
+    signed, error = marks.mark("pedestal")
+    varies = found.value > 2 * np.abs(signed)
+    value, error = np.where(varies, found.value, signed), np.where(varies, found.error, error)
     sky = np.median(marks.sigma, axis=0)
     claim = marks.claim(value * sky, error * sky, "nmgy / pix", value**2, size=marks.values["pedestal"])
     marks.clear("pedestal")
@@ -17,6 +20,7 @@ def _explain(marks):
 
 CAUSE = Cause(
     order=12,
+    removes=("pedestal",),
     look_first="the sky of the simulated frame: a background, bias or mean of a noise map that is added "
     "together with the arc.",
     explain=_explain,

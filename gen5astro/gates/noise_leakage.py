@@ -18,8 +18,21 @@ from gen5astro.verdict import Finding, Limit, Status
 _READS = tuple(f"{image}_{number}" for image in ("stamp", "ctrl") for number in (*NOISE_COLUMNS, "sky_sigma"))
 
 
-def _features(table, image):
-    """Strength of the noise, its share of the sky's scatter, and its two correlations, (n, 4 band)."""
+def noise_features(table, image):
+    """Strength of the noise, its share of the sky's scatter, and its two correlations.
+
+    Parameters
+    ----------
+    table : MeasureTable
+        Pairs.
+    image : {'stamp', 'ctrl'}
+        Which image of each pair.
+
+    Returns
+    -------
+    features : float64 array, (n, 4 band)
+        Without unit.
+    """
     strength, *correlations = (table[f"{image}_{number}"] for number in NOISE_COLUMNS)
     sigma = np.median(table["ctrl_sky_sigma"], axis=0)
     return np.concatenate([np.arcsinh(strength / sigma), strength / table[f"{image}_sky_sigma"], *correlations], axis=1)
@@ -35,12 +48,12 @@ def _findings(table, context):
     for view in VIEWS:
         leakages = measure_leakage(
             table.select(usable),
-            _features,
+            noise_features,
             view=view,
             masks=masks,
             config=context.config,
             rng=rng,
-            baseline=(_features, "ctrl"),
+            baseline=(noise_features, "ctrl"),
         )
         for leakage in leakages:
             yield from _view_findings(leakage, context)

@@ -15,8 +15,21 @@ _NUMBERS = ("sky_level", "corner_level", "sky_sigma", "corner_sigma")
 _READS = tuple(f"{image}_{number}" for image in ("stamp", "ctrl", "physical") for number in _NUMBERS)
 
 
-def _features(table, image):
-    """Levels and noises of annulus and corners in units of the band's median sky noise, (n, 4 band)."""
+def sky_features(table, image):
+    """Levels and noises of annulus and corners.
+
+    Parameters
+    ----------
+    table : MeasureTable
+        Pairs.
+    image : {'stamp', 'ctrl', 'physical'}
+        Which image of each pair.
+
+    Returns
+    -------
+    features : float64 array, (n, 4 band)
+        In units of the band's median sky noise.
+    """
     sigma = np.median(table["ctrl_sky_sigma"], axis=0)
     return np.concatenate([np.arcsinh(table[f"{image}_{number}"] / sigma) for number in _NUMBERS], axis=1)
 
@@ -29,7 +42,7 @@ def _findings(table, context):
     masks = {name: mask[usable] for name, mask in context.masks.items() if mask[usable].any()}
     leakages = measure_leakage(
         table.select(usable),
-        _features,
+        sky_features,
         view="single",
         masks=masks,
         config=context.config,

@@ -14,6 +14,7 @@ from gen5astro.errors import ConfigError, ShapeError, closest
 __all__ = ["FAULTS", "Fault", "apply_fault", "parse_fault"]
 
 _WIENER_SIDE = 5
+_SPLINE_MARGIN = 16
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,23 @@ def _own_normalization(pair, strength):
 
 
 def _misregistration(pair, strength):
-    from scipy import ndimage
+    return pair.stamp - pair.ctrl + _shifted(pair.ctrl, strength, order=5, mode="edge")
 
-    return pair.stamp - pair.ctrl + ndimage.shift(pair.ctrl, (0, 0, 0, strength), order=5, mode="nearest")
+
+def _shifted(images, shift, *, order, mode):
+    """Shift along x by a spline, beyond the edge of which the image goes on (edge) or is dark (constant)."""
+    from scipy import interpolate, ndimage
+
+    whole = int(np.floor(shift))
+    margin = abs(whole) + _SPLINE_MARGIN
+    padded = np.pad(images, [(0, 0)] * (images.ndim - 1) + [(margin, margin)], mode=mode)
+    coefficients = ndimage.spline_filter1d(padded, order, axis=-1, mode="mirror")
+    reach = order // 2 + 1
+    basis = interpolate.BSpline.basis_element(np.arange(order + 2) - (order + 1) / 2, extrapolate=False)
+    weights = np.nan_to_num(basis(np.arange(-reach, reach + 1) + shift - whole))
+    moved = ndimage.correlate1d(coefficients, weights, axis=-1, mode="nearest")
+    first = margin - whole
+    return moved[..., first : first + images.shape[-1]]
 
 
 def _psf_mismatch(pair, strength):
@@ -187,9 +202,7 @@ def _blurred(images, sigma):
 
 
 def _kernel_shift(pair, strength):
-    from scipy import ndimage
-
-    return pair.ctrl + ndimage.shift(pair.stamp - pair.ctrl, (0, 0, 0, strength), order=3)
+    return pair.ctrl + _shifted(pair.stamp - pair.ctrl, strength, order=3, mode="constant")
 
 
 def _band_swap(pair, strength):

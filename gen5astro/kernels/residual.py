@@ -32,6 +32,7 @@ from gen5astro.kernels.derivatives import (
     sample_smooth,
     smoothing_taps,
 )
+from gen5astro.kernels.noise_origin import gather, judge_noise
 from gen5astro.kernels.robust import fit_robust
 
 __all__ = ["TERMS", "TERM_PAIRS", "Decomposition", "decompose_residual"]
@@ -68,6 +69,10 @@ class Decomposition:
         Of what that leaves, on the noise of the ctrl's other bands: the coefficient farthest from 0.
     likeness : float64 array, (n, band)
         Pearson correlation of stamp and ctrl outside the arc.
+    misfit : float64 array, (n, band)
+        Weighted rms of what the fit leaves of the smoothed residual [nanomaggy / pix].
+    artifact_rms : float64 array, (n, band)
+        Root mean square over the image of what is taken out of the stamp to make `physical` [nanomaggy / pix].
     physical : float32 array, (n, band, y, x)
         ctrl + (residual - artifacts): the stamp that a faultless injection of the same arc would have given. Each term
         is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artifact.
@@ -80,6 +85,8 @@ class Decomposition:
     noise_gain: np.ndarray
     noise_gain_other: np.ndarray
     likeness: np.ndarray
+    misfit: np.ndarray
+    artifact_rms: np.ndarray
     physical: np.ndarray
 
 
@@ -135,13 +142,12 @@ def decompose_residual(stamp, ctrl, *, center, arc_outer_radius, sky_sigma, mask
             raise ShapeError(name, got=array.shape, expected=shape)
     terms, errors = np.empty((2, n, bands, _N_TERMS))
     correlations = np.empty((n, bands, len(TERM_PAIRS)))
-    numbers = np.empty((4, n, bands))
+    numbers = np.empty((6, n, bands))
     physical = np.empty_like(stamp)
     taps = smoothing_taps()
     places = center, arc_outer_radius, sky_sigma, masked
     _decompose(stamp, ctrl, *places, taps, _wing_taps(), terms, errors, correlations, numbers, physical)
-    noise, noise_gain, noise_gain_other, likeness = numbers
-    return Decomposition(terms, errors, correlations, noise, noise_gain, noise_gain_other, likeness, physical)
+    return Decomposition(terms, errors, correlations, *numbers, physical)
 
 
 def _wing_taps():
@@ -187,23 +193,25 @@ def _decompose(
             _sample_pixels(residual, columns, pixels)
             numbers[3, i, band] = _likeness(host_pixels[band], pixels, outside[:n_outside])
             sample_smooth(residual, taps, smooth)
-            _spread_wings(smooth, center[i, 0], center[i, 1], radius[i], wing_taps, wings)
+            level = np.median(gather(smooth, points, 1.0, weights[:n_used])) if n_used else 0.0
+            _spread_wings(smooth, level, center[i, 0], center[i, 1], radius[i], wing_taps, wings)
             design = designs[: (_N_COLUMNS + 1) * n_used].reshape((_N_COLUMNS + 1, n_used))
             _fill_design(fields[band], wings, smooth, points, height, width, design)
             if n_used < _MIN_POINTS or not (_is_finite(design) and math.isfinite(sky_sigma[i, band])):
                 terms[i, band], errors[i, band], correlations[i, band] = np.nan, np.nan, np.nan
-                numbers[:3, i, band] = np.nan
+                numbers[:3, i, band], numbers[4:, i, band] = np.nan, np.nan
                 physical[i, band] = np.nan
                 continue
             weight = weights[:n_used]
             floor = _FLOOR_SKY_SIGMA * sky_sigma[i, band]
             spare = rooms[: design.size].reshape(design.shape)
-            variance = area * fit_robust(design, floor, spare, weight, solution, covariance)
+            left = fit_robust(design, floor, spare, weight, solution, covariance)
+            variance, numbers[4, i, band] = area * left, math.sqrt(left)
             _keep_terms(solution, covariance, variance, terms[i, band], errors[i, band], correlations[i, band])
             _subtract(pixels, smooth, rough)
             noise = noises[: (bands + 2) * n_used].reshape((bands + 2, n_used))
-            _judge_noise(rough, rough_host, band, terms[i, band, 1], points, weight, kept, noise, numbers[:, i, band])
-            _rebuild(image, host, terms[i, band], errors[i, band], physical[i, band])
+            judge_noise(rough, rough_host, band, terms[i, band, 1], points, weight, kept, noise, numbers[:, i, band])
+            numbers[5, i, band] = _rebuild(image, host, terms[i, band], errors[i, band], physical[i, band])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -261,8 +269,8 @@ def _likeness(host, residual, points):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _spread_wings(smooth, x0, y0, radius, taps, wings):
-    """Blur the samples inside `radius` with each Gaussian, rows then columns."""
+def _spread_wings(smooth, level, x0, y0, radius, taps, wings):
+    """Blur the samples inside `radius`, less a level that is no arc's, with each Gaussian, rows then columns."""
     rows, columns = smooth.shape
     reach = taps.shape[1] - 1
     inner, along = np.zeros((rows, columns + 2 * reach)), np.empty((rows, columns))
@@ -271,7 +279,7 @@ def _spread_wings(smooth, x0, y0, radius, taps, wings):
         for j in range(columns):
             y, x = REACH + STEP * i, REACH + STEP * j
             if (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius:
-                inner[i, reach + j] = smooth[i, j]
+                inner[i, reach + j] = smooth[i, j] - level
                 first, last = min(first, i), i
     for k in range(len(taps)):
         for i in range(first, last + 1):
@@ -293,25 +301,18 @@ def _fill_design(fields, wings, smooth, points, height, width, design):
     """Fill a row a term, a row a wing, and the target."""
     columns = smooth.shape[1]
     design[0] = 1.0
-    _gather(fields[0], points, 1.0, design[1])
-    _gather(fields[3], points, 1.0, design[2])
-    _gather(fields[1], points, -1.0, design[3])
-    _gather(fields[2], points, -1.0, design[4])
+    gather(fields[0], points, 1.0, design[1])
+    gather(fields[3], points, 1.0, design[2])
+    gather(fields[1], points, -1.0, design[3])
+    gather(fields[2], points, -1.0, design[4])
     for k in range(len(wings)):
-        _gather(wings[k], points, 1.0, design[_N_TERMS + k])
-    _gather(smooth, points, 1.0, design[_N_COLUMNS])
+        gather(wings[k], points, 1.0, design[_N_TERMS + k])
+    gather(smooth, points, 1.0, design[_N_COLUMNS])
     along, across = 2.0 * STEP / (width - 1), 2.0 * STEP / (height - 1)
     for at in range(len(points)):
         i = np.int32(points[at]) // np.int32(columns)
         design[5, at] = along * (points[at] - i * columns) + 2.0 * REACH / (width - 1) - 1.0
         design[6, at] = across * i + 2.0 * REACH / (height - 1) - 1.0
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _gather(plane, points, factor, out):
-    values = plane.ravel()
-    for at in range(len(points)):
-        out[at] = factor * values[points[at]]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -336,42 +337,11 @@ def _keep_terms(solution, covariance, variance, value, error, correlation):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _judge_noise(rough, rough_host, band, gain, points, weight, kept, room, numbers):
-    """Scatter of the residual's noise, and its regression on the noise of this band's ctrl and of the others'.
-
-    Samples that the fit rejected take no part in the regression.
-    """
-    bands = len(rough_host)
-    trusted, left = room[bands], room[bands + 1]
-    _gather(rough, points, 1.0, left)
-    for other in range(bands):
-        _gather(rough_host[other], points, 1.0, room[other])
-    for at in range(len(points)):
-        trusted[at] = left[at] if weight[at] > 0.0 else 0.0
-        left[at] = abs(left[at] - gain * room[band, at])
-        for other in range(bands):
-            room[other, at] *= 1.0 if weight[at] > 0.0 else 0.0
-    own = _regress(trusted, room[band])
-    farthest = 0.0
-    for at in range(len(points)):
-        trusted[at] -= own * room[band, at]
-    for other in range(bands):
-        along = _regress(trusted, room[other]) if other != band else 0.0
-        farthest = along if abs(along) > abs(farthest) else farthest
-    numbers[0] = 1.4826 * np.median(left) / math.sqrt(kept)
-    numbers[1] = own
-    numbers[2] = farthest
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _regress(values, noise):
-    square = np.dot(noise, noise)
-    return np.dot(noise, values) / square if square > 0.0 else 0.0
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _rebuild(image, host, value, error, physical):
-    """Take the artifacts, each shrunk by its own significance, out of the stamp; beyond its edge the host goes on."""
+    """Take the artifacts, each shrunk by its own significance, out of the stamp, and return their rms.
+
+    Beyond its edge the host goes on.
+    """
     height, width = image.shape
     term = np.empty(_N_TERMS)
     for a in range(_N_TERMS):
@@ -381,7 +351,7 @@ def _rebuild(image, host, value, error, physical):
     here, blur = term[1] - 2.0 * term[2], 0.5 * term[2]
     left, right, down, up = blur + 0.5 * term[3], blur - 0.5 * term[3], blur + 0.5 * term[4], blur - 0.5 * term[4]
     along, across = 2.0 / (width - 1), 2.0 / (height - 1)
-    artifact = np.empty(width)
+    artifact, squares = np.empty(width), np.zeros(width)
     for y in range(height):
         middle, below, above = host[y], host[max(y - 1, 0)], host[min(y + 1, height - 1)]
         level = term[0] - term[5] + term[6] * (across * y - 1.0)
@@ -393,3 +363,5 @@ def _rebuild(image, host, value, error, physical):
         artifact[width - 1] += left * middle[width - 2] + right * middle[width - 1]
         for x in range(width):
             physical[y, x] = np.float32(np.float64(image[y, x]) - artifact[x])
+            squares[x] += artifact[x] * artifact[x]
+    return math.sqrt(squares.mean() / height)

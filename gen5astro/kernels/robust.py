@@ -55,7 +55,11 @@ def fit_robust(design, floor, room, weight, solution, covariance):
         solve(normal, normal[columns], factor, scaled)
         for a in range(columns):
             step[a] = scaled[a] * scale[a]
-        np.dot(step, design, left)
+        left[:] = 0.0
+        for a in range(columns + 1):
+            row, share = design[a], step[a]
+            for j in range(points):
+                left[j] += share * row[j]
         for j in range(points):
             left[j] = abs(left[j])
         inverse = 1.0 / (_TUKEY * (1.4826 * np.median(left) + floor))

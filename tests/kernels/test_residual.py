@@ -72,7 +72,7 @@ def reference(stamp, ctrl, radius, sky_sigma, masked):
     distance = np.hypot(x - 32.0, y - 32.0)
     chessboard = np.add.outer(np.arange(len(y)), np.arange(len(y))) % 2 == 0
     used = (distance > radius) & chessboard & ~masked[3:-3:2, 3:-3:2]
-    inner = np.where(distance <= radius, target, 0.0)
+    inner = np.where(distance <= radius, target - np.median(target[used]), 0.0)
     edge = {"mode": "constant", "truncate": 3.0}
     wings = [gaussian_filter1d(gaussian_filter1d(inner, s, axis=1, **edge), s, axis=0, **edge) for s in (1.5, 3.0)]
     plane = 2.0 * x / (width - 1) - 1, 2.0 * y / (height - 1) - 1
