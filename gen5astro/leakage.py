@@ -3,7 +3,8 @@
 A classifier's area under the ROC curve (AUC) on stamp and ctrl says that something tells them apart, not what. The same
 classifier is therefore trained twice: on the stamps as they are (*measured*), and on stamps rebuilt as ctrl + (residual
 - fitted artifacts) (*explained*: what a faultless injection of the same arc gives). *Unexplained* is the difference.
-Folds and bootstrap draws are the same for both, and keep all pairs of one host together.
+Folds and bootstrap draws are the same for both, and keep all pairs of one host together. Every comparison behind an AUC
+is between a stamp and the ctrl of another host: on the sky no galaxy is seen twice.
 """
 
 import itertools
@@ -12,12 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gen5astro.kernels.rank import auc, bootstrap_auc, draw_groups
+from gen5astro.kernels.rank import between_auc, bootstrap_auc, draw_groups, leave_out_groups
 from gen5astro.sky import effective_number
 
-__all__ = ["VIEWS", "Leakage", "measure_auc", "measure_leakage", "strata"]
+__all__ = ["VIEWS", "Leakage", "bootstrap_scale", "measure_auc", "measure_leakage", "sample_hosts", "strata"]
 
 VIEWS = ("single", "paired")
+
+_BLOCKS = 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Leakage:
     measured, explained, unexplained : float
         AUC on the stamps, on the rebuilt stamps, and their difference; NaN where there are too few hosts to fold.
     intervals : dict of tuple
-        95 % interval of each of the three from the bootstrap over hosts.
+        95 % interval of each of the three from the bootstrap over hosts, of the width that `bootstrap_scale` finds.
+    simultaneous : tuple of float
+        Interval of the unexplained AUC that is wide enough for all strata to hold theirs at once (Bonferroni).
     null : tuple of float
         2.5 % and 97.5 % quantiles of the measured AUC under permutation of the labels within pairs.
     """
@@ -48,6 +53,7 @@ class Leakage:
     explained: float
     unexplained: float
     intervals: dict[str, tuple[float, float]]
+    simultaneous: tuple[float, float]
     null: tuple[float, float]
 
 
@@ -86,6 +92,35 @@ def _stratum_name(label, low, high):
     return f"{label}>={low:g}" if np.isinf(high) else f"{low:g}<={label}<{high:g}"
 
 
+def sample_hosts(groups, most, rng):
+    """Choose pairs such that every host is there as evenly as can be.
+
+    Parameters
+    ----------
+    groups : int array, (n,)
+        Host of each pair.
+    most : int
+        How many pairs to choose.
+    rng : numpy.random.Generator
+        Source of the choice.
+
+    Returns
+    -------
+    chosen : bool array, (n,)
+        All pairs where there are no more than `most`; else hosts take turns, each with its pairs in random order.
+    """
+    n = len(groups)
+    if n <= most:
+        return np.ones(n, dtype=bool)
+    shuffled = rng.permutation(n)
+    by_host = shuffled[np.argsort(groups[shuffled], kind="stable")]
+    _, first, count = np.unique(groups[by_host], return_index=True, return_counts=True)
+    turn = np.arange(n) - np.repeat(first, count)
+    chosen = np.zeros(n, dtype=bool)
+    chosen[by_host[np.lexsort((rng.random(n), turn))[:most]]] = True
+    return chosen
+
+
 def measure_leakage(table, features, *, view, masks, config, rng, image="stamp", baseline=None):
     """Measure how well `features` tell stamp from ctrl, in each stratum.
 
@@ -117,15 +152,16 @@ def measure_leakage(table, features, *, view, masks, config, rng, image="stamp",
     n, n_groups = len(table), int(groups.max()) + 1 if len(table) else 0
     if n_groups < config.folds:
         return [_unmeasured(view, name, mask, groups) for name, mask in masks.items()]
-    fold = np.tile(_assign_folds(groups, config.folds, rng), 2)
+    fold = _assign_folds(groups, config.folds, rng)
     draws = draw_groups(n_groups, config.bootstraps, rng)
     labels, scores = np.repeat([1, 0], n), np.empty((2 * n, 2))
     sides = (baseline or (features, "physical")), (features, image)
     for column, (numbers, which) in enumerate(sides):
         rows = _views(numbers(table, which), numbers(table, "ctrl"), view)
-        scores[:, column] = _cross_validate(rows, labels, fold)
-    null = _permuted(rows, fold, n, masks, config.permutations, rng)
-    return [_judge(view, name, mask, groups, scores, labels, draws, null[name]) for name, mask in masks.items()]
+        scores[:, column] = _cross_validate(rows, labels, np.tile(fold, 2))
+    null = _permuted(rows, fold, groups, masks, config.permutations, rng)
+    judge = {"view": view, "groups": groups, "scores": scores, "labels": labels, "draws": draws, "strata": len(masks)}
+    return [_judge(name, mask, null[name], **judge) for name, mask in masks.items()]
 
 
 def measure_auc(table, features, *, image, config, rng):
@@ -154,7 +190,8 @@ def measure_auc(table, features, *, image, config, rng):
         return float("nan")
     rows = np.concatenate([features(table, image), features(table, "ctrl")])
     labels = np.repeat([1, 0], len(groups))
-    return auc(_cross_validate(rows, labels, np.tile(_assign_folds(groups, config.folds, rng), 2)), labels)
+    scores = _cross_validate(rows, labels, np.tile(_assign_folds(groups, config.folds, rng), 2))
+    return between_auc(scores, labels, np.tile(groups, 2))
 
 
 def _views(image, ctrl, view):
@@ -186,66 +223,117 @@ def _cross_validate(rows, labels, fold):
     with threadpool_limits(1), warnings.catch_warnings():
         # At machine precision its line search may not improve; scikit-learn then finishes with lbfgs and says so.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for held_out in range(fold.max() + 1):
-            train, test = fold != held_out, fold == held_out
-            seen = rows[train]
-            mean, scatter = seen.mean(axis=0), seen.std(axis=0)
-            scatter[scatter == 0] = 1.0
-            seen -= mean
-            seen /= scatter
+        for train, test, standardized in _folds(rows, fold):
             model = LogisticRegression(solver="newton-cholesky", max_iter=100)
-            model.fit(seen, labels[train])
-            scores[test] = model.decision_function((rows[test] - mean) / scatter)
+            model.fit(standardized[train], labels[train])
+            scores[test] = model.decision_function(standardized[test])
     return scores
 
 
-def _permuted(rows, fold, n, masks, permutations, rng):
-    """AUCs, by stratum, after stamp and ctrl of each pair were exchanged at random."""
-    areas = {name: np.empty(permutations) for name in masks}
-    for at in range(permutations):
-        swapped = rng.integers(0, 2, n)
-        labels = np.concatenate([1 - swapped, swapped])
-        scores = _cross_validate(rows, labels, fold)
-        for name, mask in masks.items():
-            both = np.tile(mask, 2)
-            areas[name][at] = auc(scores[both], labels[both])
+def _folds(rows, fold):
+    """Masks of training and test rows of each fold, and all rows standardized by those of the training."""
+    for held_out in range(fold.max() + 1):
+        train = fold != held_out
+        mean, scatter = rows[train].mean(axis=0), rows[train].std(axis=0)
+        scatter[scatter == 0] = 1.0
+        yield train, ~train, (rows - mean) / scatter
+
+
+def _permuted(rows, fold, groups, masks, permutations, rng):
+    """AUCs, by stratum, after stamp and ctrl of each pair were exchanged at random.
+
+    With labels that mean nothing a logistic regression is its own first step from zero, a linear discriminant; all
+    permutations then share one matrix, and are solved for at once.
+    """
+    from threadpoolctl import threadpool_limits
+
+    n = len(fold)
+    areas = {name: np.full(permutations, np.nan) for name in masks}
+    if not permutations:
+        return areas
+    sign = 2.0 * rng.integers(0, 2, (n, permutations)) - 1
+    scores = np.empty((2 * n, permutations))
+    with threadpool_limits(1):
+        for train, test, standardized in _folds(rows, np.tile(fold, 2)):
+            seen = standardized[train]
+            matrix = seen.T @ seen + 1e-9 * len(seen) * np.eye(rows.shape[1])
+            apart = (standardized[:n] - standardized[n:])[train[:n]]
+            scores[test] = standardized[test] @ np.linalg.solve(matrix, apart.T @ sign[train[:n]])
+    for name, mask in masks.items():
+        both, group = np.tile(mask, 2), np.tile(groups[mask], 2)
+        for at in range(permutations):
+            chosen = sign[mask, at] > 0
+            areas[name][at] = between_auc(scores[both, at], np.concatenate([chosen, ~chosen]), group)
     return areas
 
 
-def _judge(view, stratum, mask, groups, scores, labels, draws, null):
-    both = np.tile(mask, 2)
-    inside = scores[both], labels[both]
-    explained, measured = (auc(inside[0][:, column], inside[1]) for column in range(2))
-    areas = bootstrap_auc(*inside, np.tile(groups[mask], 2), draws)
-    samples = {"measured": areas[:, 1], "explained": areas[:, 0], "unexplained": areas[:, 1] - areas[:, 0]}
-    points = {"measured": measured, "explained": explained, "unexplained": measured - explained}
+def _judge(stratum, mask, null, *, view, groups, scores, labels, draws, strata):
+    both, group = np.tile(mask, 2), np.tile(groups[mask], 2)
+    scores, labels = scores[both], labels[both]
+    explained, measured = (between_auc(column, labels, group) for column in scores.T)
+    left_out = leave_out_groups(draws.shape[1], _BLOCKS)
+    left_out = left_out[(left_out[:, np.unique(group)] == 0).any(axis=1)]
+    areas = bootstrap_auc(scores, labels, group, np.concatenate([draws, left_out]), between=True)
+    areas = np.column_stack([areas, areas[:, 1] - areas[:, 0]])
+    names = ("explained", "measured", "unexplained")
+    samples = {
+        name: _scaled(drawn, bootstrap_scale(drawn, left))
+        for name, drawn, left in zip(names, areas[: len(draws)].T, areas[len(draws) :].T, strict=True)
+    }
     return Leakage(
         view=view,
         stratum=stratum,
         hosts=effective_number(groups[mask]),
         pairs=int(mask.sum()),
-        **points,
-        intervals={name: _centered_interval(values, points[name]) for name, values in samples.items()},
-        null=_interval(null),
+        measured=measured,
+        explained=explained,
+        unexplained=measured - explained,
+        intervals={name: _interval(values, 0.05) for name, values in samples.items()},
+        simultaneous=_interval(samples["unexplained"], 0.05 / strata),
+        null=_interval(null, 0.05),
     )
 
 
-def _centered_interval(values, point):
-    """Percentile interval less the bootstrap's bias.
+def bootstrap_scale(drawn, left_out):
+    """Factor on the width of a bootstrap that makes it right also where an AUC hardly depends on any one host.
 
-    A draw that holds a host twice compares it with itself more often than the data do, which moves every draw's AUC the
-    same way; the mean of the draws is brought back to the point estimate.
+    An AUC compares hosts two by two. The part of its variance that belongs to single hosts is estimated rightly; the
+    part that belongs to comparisons comes out three times too large by the bootstrap and twice by the jackknife, since
+    the noise of comparisons is taken for a property of hosts (Arcones & Gine 1992, Ann. Stat. 20, 655; Efron & Stein
+    1981, Ann. Stat. 9, 586). Twice the jackknife's variance less the bootstrap's is free of both.
+
+    Parameters
+    ----------
+    drawn : float array, (b,)
+        The number for each bootstrap draw.
+    left_out : float array, (blocks,)
+        The same number without each block of hosts.
+
+    Returns
+    -------
+    scale : float
+        From sqrt(1 / 3) to 1.
     """
-    values = values[np.isfinite(values)]
-    low, high = _interval(values - values.mean() + point) if len(values) else (np.nan, np.nan)
-    return max(low, -1.0), min(high, 1.0)
+    drawn, left_out = drawn[np.isfinite(drawn)], left_out[np.isfinite(left_out)]
+    bootstrap = drawn.var() if len(drawn) else 0.0
+    if not bootstrap or len(left_out) < 2:
+        return 1.0
+    jackknife = (len(left_out) - 1) * left_out.var()
+    return float(np.sqrt(np.clip(2 * jackknife / bootstrap - 1, 1 / 3, 1)))
 
 
-def _interval(values):
+def _scaled(values, scale):
+    """Draw values together about their mean."""
+    center = np.nanmean(values) if np.isfinite(values).any() else np.nan
+    return center + scale * (values - center)
+
+
+def _interval(values, level):
+    """Central interval that leaves out a share `level` of the values; NaN without any."""
     values = values[np.isfinite(values)]
     if not len(values):
         return (np.nan, np.nan)
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.quantile(values, [level / 2, 1 - level / 2])
     return float(low), float(high)
 
 
@@ -260,5 +348,6 @@ def _unmeasured(view, stratum, mask, groups):
         explained=np.nan,
         unexplained=np.nan,
         intervals=dict.fromkeys(("measured", "explained", "unexplained"), nothing),
+        simultaneous=nothing,
         null=nothing,
     )

@@ -97,6 +97,8 @@ class Finding:
         Where it was measured.
     interval : tuple of float, optional
         95 % interval.
+    simultaneous : tuple of float, optional
+        95 % interval that is wide enough for all strata to hold theirs at once (Bonferroni).
     low, high : float, optional
         Limits that it was held against.
     hosts : float, optional
@@ -112,6 +114,7 @@ class Finding:
     stratum: str = "all"
     band: str | None = None
     interval: tuple[float, float] | None = None
+    simultaneous: tuple[float, float] | None = None
     low: float | None = None
     high: float | None = None
     hosts: float | None = None

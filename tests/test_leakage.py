@@ -7,7 +7,15 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from gen5astro.config import AuditConfig
-from gen5astro.leakage import _assign_folds, measure_leakage, strata
+from gen5astro.kernels.rank import bootstrap_auc, draw_groups, leave_out_groups
+from gen5astro.leakage import (
+    _assign_folds,
+    bootstrap_scale,
+    measure_auc,
+    measure_leakage,
+    sample_hosts,
+    strata,
+)
 from gen5astro.table import MeasureTable
 
 CONFIG = AuditConfig(bootstraps=200, permutations=10)
@@ -72,6 +80,58 @@ def test_the_auc_of_one_feature_is_that_of_its_ranks_where_folds_agree_on_its_si
 def test_the_ordered_pair_tells_more_than_one_image():
     measured = table(40, 10, stamp=0.5)
     assert leak(measured, view="paired")[0].measured > leak(measured)[0].measured + 0.2
+
+
+def test_the_auc_alone_is_that_of_the_whole_measurement():
+    measured = table(40, 10, stamp=0.8)
+    alone = measure_auc(measured, features, image="stamp", config=CONFIG, rng=np.random.default_rng(1))
+    assert alone == leak(measured)[0].measured
+
+
+def test_the_interval_for_all_strata_at_once_is_the_wider_one():
+    measured = table(60, 6, stamp=1.2, physical=0.3)
+    masks = strata(measured, AuditConfig())
+    for found in leak(measured, masks=masks):
+        (low, high), (least, most) = found.intervals["unexplained"], found.simultaneous
+        assert least <= low < high <= most
+        assert most - least > high - low
+
+
+def test_a_host_s_brightness_tells_nothing_of_its_own_pairs():
+    """One host alone in a stratum leaves nothing to compare with."""
+    measured = table(20, 10, stamp=3.0)
+    (_, one) = leak(measured, masks={"all": np.ones(200, bool), "one": measured["group"] == 3})
+    assert np.isnan(one.measured)
+    assert np.isnan(one.intervals["unexplained"]).all()
+
+
+@pytest.mark.parametrize(("difference", "least"), [(0.01, 0.97), (0.5, 0.88)])
+def test_intervals_hold_the_truth_as_often_as_they_say_where_images_hardly_differ(difference, least):
+    """A plain bootstrap is up to sqrt(3) too wide there; 150 repetitions of 95 % hold it 90 to 99 % of the time."""
+    rng = np.random.default_rng(2)
+    group, label = np.tile(np.repeat(np.arange(30), 8), 2), np.repeat([1, 0], 240)
+    found, plain, right = [], [], []
+    for _ in range(150):
+        level = rng.normal(size=30)[group] + rng.normal(size=480) + label * rng.exponential(size=480)
+        scores = np.stack([level, level + label * difference * rng.normal(size=480)], axis=1)
+        draws = np.concatenate([draw_groups(30, 200, rng), leave_out_groups(30, 30), np.ones((1, 30), np.int32)])
+        values = np.diff(bootstrap_auc(scores, label, group, draws, between=True))[:, 0]
+        drawn, center = values[:200], values[:200].mean()
+        ends = np.quantile(drawn, [0.025, 0.975])
+        found.append(values[-1])
+        plain.append(ends)
+        right.append(center + bootstrap_scale(drawn, values[200:230]) * (ends - center))
+    truth = np.mean(found)
+    plain, right = (np.mean([low <= truth <= high for low, high in ends]) for ends in (plain, right))
+    assert plain >= least
+    assert 0.9 <= right <= 0.99
+
+
+def test_hosts_take_turns_where_pairs_are_too_many():
+    groups = np.repeat([0, 1, 2], [500, 30, 3])
+    chosen = sample_hosts(groups, 60, np.random.default_rng(0))
+    assert np.bincount(groups[chosen]).tolist() == [29, 28, 3] or np.bincount(groups[chosen]).tolist() == [28, 29, 3]
+    assert sample_hosts(groups, 533, np.random.default_rng(0)).all()
 
 
 def test_the_null_is_chance():

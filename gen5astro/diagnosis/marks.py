@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gen5astro.diagnosis.claim import Claim, rank_correlation
-from gen5astro.diagnosis.population import Population
+from gen5astro.population import Population
 
 __all__ = ["FLOORS", "READS", "SIGNIFICANCE", "Extent", "Marks"]
 

@@ -11,6 +11,8 @@ from gen5astro.gates.core_leakage import core_features
 from gen5astro.gates.noise_leakage import noise_features
 from gen5astro.gates.sky_leakage import sky_features
 from gen5astro.kernels.noise import NOISE_COLUMNS
+from gen5astro.kernels.residual import TERMS
+from gen5astro.kernels.shrinkage import shrink_terms
 from gen5astro.leakage import measure_auc
 
 __all__ = ["READS", "leakage_without"]
@@ -23,7 +25,7 @@ _SKY = ("sky_level", "corner_level", "sky_sigma", "corner_sigma")
 READS = (
     *(f"{image}_{number}" for image in _IMAGES for number in (*_CORE, *_SKY)),
     *(f"{image}_{number}" for image in ("stamp", "ctrl") for number in NOISE_COLUMNS),
-    *(f"{term}{end}" for term in ("pedestal", "gain") for end in ("", "_error")),
+    *(f"{term}{end}" for term in TERMS for end in ("", "_error")),
     *(f"aperture_area_{at}" for at in (1, 2, 3)),
     "group",
 )
@@ -108,7 +110,6 @@ class _Stamps:
 
 
 def _shrunk(table, term):
-    """A fitted term as it is taken out of the stamps (see `gen5astro.kernels.residual`)."""
-    value, error = (table[name].astype(np.float64) for name in (term, f"{term}_error"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(value != 0, value * np.maximum(0, 1 - (error / value) ** 2), 0)
+    """A fitted term as it was taken out of the stamps."""
+    terms, errors = (np.stack([table[f"{name}{end}"] for name in TERMS], axis=-1) for end in ("", "_error"))
+    return shrink_terms(terms, errors, table["ctrl_sky_sigma"])[..., TERMS.index(term)]

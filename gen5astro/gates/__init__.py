@@ -13,6 +13,7 @@ import numpy as np
 
 from gen5astro.config import AuditConfig, NormalizerSpec
 from gen5astro.errors import ConfigError, closest
+from gen5astro.leakage import sample_hosts
 from gen5astro.verdict import Finding, GateResult, Limit, Status, worst
 
 __all__ = ["Context", "Gate", "load_gates", "overall_status", "run_gates", "usable_rows"]
@@ -68,6 +69,8 @@ class Context:
         Gates already judged.
     normalizer : NormalizerSpec
         How the pixels will be scaled for a network.
+    sample : bool array, (n,), optional
+        Pairs that are enough for a gate which trains a classifier; by default all.
     """
 
     config: AuditConfig
@@ -75,6 +78,7 @@ class Context:
     masks: dict[str, np.ndarray]
     results: dict[str, GateResult] = field(default_factory=dict)
     normalizer: NormalizerSpec = field(default_factory=NormalizerSpec)
+    sample: np.ndarray | None = None
 
     def judge(self, name, value, *, hosts=None, **more):
         """Hold a number against its limit.
@@ -150,7 +154,8 @@ def load_gates():
         By name, in report order.
     """
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    found = {name: importlib.import_module(f"{__name__}.{name}").GATE for name in names}
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    found = {name: module.GATE for name, module in modules.items() if hasattr(module, "GATE")}
     return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
@@ -181,9 +186,11 @@ def run_gates(table, config, masks, *, normalizer=None):
     gates = load_gates()
     _check_limits(config.limits, gates)
     results = {}
+    rng = np.random.default_rng([config.seed, *b"sample"])
+    sample = sample_hosts(table["group"], config.judge_pairs, rng) if "group" in table.columns else None
     for name, gate in gates.items():
         own = {limit: Limit(*map(_open, bounds)) for limit, bounds in config.limits.get(name, {}).items()}
-        context = Context(config, gate.limits | own, masks, dict(results), normalizer or NormalizerSpec())
+        context = Context(config, gate.limits | own, masks, dict(results), normalizer or NormalizerSpec(), sample)
         results[name] = _run(name, gate, table, context)
     return results
 

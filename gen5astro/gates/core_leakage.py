@@ -9,13 +9,12 @@ together; intervals are a bootstrap over hosts, the null a permutation of stamp 
 the sky level of the simulated frame, the zero point of host against arc, a host that is added twice.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from gen5astro.gates import Gate, usable_rows
-from gen5astro.leakage import VIEWS, measure_leakage
-from gen5astro.verdict import Finding, Limit, Status
+from gen5astro.gates import Gate
+from gen5astro.gates.leaks import leak_findings
+from gen5astro.leakage import VIEWS
+from gen5astro.verdict import Limit
 
 _READS = tuple(
     f"{image}_{number}"
@@ -49,77 +48,15 @@ def core_features(table, image):
 
 
 def _findings(table, context):
-    usable, note = usable_rows(table, (*_READS, "ctrl_sky_sigma"))
-    if not usable.any():
-        yield Finding("unexplained_auc", None, Status.ERROR, note=note)
-        return
-    masks = {name: mask[usable] for name, mask in context.masks.items() if mask[usable].any()}
-    rng = context.generator("core_leakage")
-    for view in VIEWS:
-        leakages = measure_leakage(
-            table.select(usable), core_features, view=view, masks=masks, config=context.config, rng=rng
-        )
-        for leakage in leakages:
-            yield from leakage_findings(leakage, context, classic=context.config.classic_auc)
-
-
-def leakage_findings(leakage, context, *, classic=None):
-    """Findings of one view and stratum: unexplained (judged), measured, explained, null.
-
-    Parameters
-    ----------
-    leakage : Leakage
-        The numbers.
-    context : Context
-        The gate's limits.
-    classic : float, optional
-        Threshold of the classic test, mentioned with the measured AUC.
-
-    Returns
-    -------
-    findings : list of Finding
-        In that order.
-    """
-    where = {"view": leakage.view, "stratum": leakage.stratum}
-    limit = context.limits.get("saturated_auc")
-    note = f"measured {leakage.measured:.3f}, of which physics explains {leakage.explained:.3f}"
-    judged = context.judge(
-        "unexplained_auc",
-        leakage.unexplained,
-        hosts=leakage.hosts,
-        interval=leakage.intervals["unexplained"],
-        note=note,
-        **where,
+    yield from leak_findings(
+        table,
+        context,
+        gate="core_leakage",
+        features=core_features,
+        reads=(*_READS, "ctrl_sky_sigma"),
+        judged=VIEWS,
+        classic=context.config.classic_auc,
     )
-    if leakage.view == "paired" and limit is not None and judged.status is Status.PASS:
-        judged = _unless_saturated(judged, leakage, limit)
-    verdict = None
-    if classic is not None and np.isfinite(leakage.measured):
-        side = "above" if leakage.measured > classic else "below"
-        verdict = f"{side} the classic threshold of {classic:.2f}"
-    return [
-        judged,
-        context.show(
-            "measured_auc",
-            leakage.measured,
-            interval=leakage.intervals["measured"],
-            hosts=leakage.hosts,
-            note=verdict,
-            **where,
-        ),
-        context.show(
-            "explained_auc", leakage.explained, interval=leakage.intervals["explained"], hosts=leakage.hosts, **where
-        ),
-        context.show("null_auc", sum(leakage.null) / 2, interval=leakage.null, **where),
-    ]
-
-
-def _unless_saturated(judged, leakage, limit):
-    """Take back a PASS where the explained AUC leaves no room in which a leak could show."""
-    if limit.judge(leakage.explained) is Status.PASS:
-        return judged
-    note = f"physics alone gives {leakage.explained:.3f}: nothing that a fault adds could show above it"
-    return replace(judged, status=Status.INSUFFICIENT, note=note)
 
 
 GATE = Gate(

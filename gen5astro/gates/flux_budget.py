@@ -1,50 +1,66 @@
 """Convolution with a PSF moves flux but makes none: the core's excess must be what PSF and lens can bring there.
 
-From the arc's flux outside the core, its radius and the PSF, the measurement table brackets what a singular isothermal
-lens can put into the core: from a Gaussian to a Moffat PSF, and from a perfect ring to a source at 0.9 theta_E with its
-counter-image. The gate asks by how much the core's excess lies above that bracket, as a fraction of the host's own core
-flux. **When it fails**, look first for light that is not the arc's: a pedestal, a gain on the host, the host added
-twice; then for a PSF wider than the one that the table declares.
+From the arc's flux outside the core, its radius and the PSF, the measurement table brackets what a lens can put into
+the core: from a Gaussian to a Moffat PSF (or by the PSF image, where one is given), and over the sources that bring the
+arc's light where it is, with their counter-images. The gate asks by how much the core's excess lies above that bracket,
+or below it, as a fraction of the host's own core flux; and how many of its errors that is, from the scatter between
+hosts. **When it fails** above, look first for light that is not the arc's: a gain on the host, the host added twice, a
+pedestal; then for a PSF wider than the one that the table declares. Below, look for a host that lost light: a blur, a
+gain under one, a sky subtracted twice.
 """
 
 import numpy as np
 
-from gen5astro.gates import Gate, usable_rows
+from gen5astro.gates import Gate
+from gen5astro.gates.leaks import usable_sample
+from gen5astro.population import Population
 from gen5astro.sky import effective_number
 from gen5astro.verdict import Finding, Limit, Status
 
-_READS = ("core_excess", "core_excess_error", "core_budget_high", "ctrl_core_flux")
+_READS = ("core_excess", "core_budget_low", "core_budget_high", "ctrl_core_flux")
 
 
 def _findings(table, context):
-    usable, note = usable_rows(table, _READS)
-    if not usable.any():
+    table, masks, note = usable_sample(table, _READS, context)
+    if not len(table):
         yield Finding("excess_fraction", None, Status.ERROR, note=note)
         return
-    over = table["core_excess"] - table["core_budget_high"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        fraction = over / table["ctrl_core_flux"]
-        sigmas = over / np.hypot(table["core_excess_error"], 0.01 * table["ctrl_core_flux"])
-    for stratum, mask in context.masks.items():
-        chosen = mask & usable
-        if "arc_snr" in stratum or not chosen.any():
+        above, below = (
+            (table["core_excess"] - table[f"core_budget_{side}"]) / table["ctrl_core_flux"] for side in ("high", "low")
+        )
+    for stratum, mask in masks.items():
+        if "arc_snr" in stratum:
             continue
-        hosts = effective_number(table["group"][chosen])
+        excess, error = _outside(above[mask], below[mask], table["group"][mask])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sigmas = np.where(excess == 0, 0, excess / error)
+        hosts = effective_number(table["group"][mask])
         for at, band in enumerate(table.bands):
             where = {"band": band, "stratum": stratum, "hosts": hosts}
+            interval = (excess[at] - 1.96 * error[at], excess[at] + 1.96 * error[at])
             yield context.judge(
                 "excess_fraction",
-                np.median(fraction[chosen, at]),
-                note="median core excess above the budget, of the host's core flux",
+                excess[at],
+                interval=interval,
+                note="median core excess beyond the budget, of the host's core flux",
                 **where,
             )
-            yield context.show("excess_sigma", np.median(sigmas[chosen, at]), unit="sigma", **where)
+            yield context.show("excess_sigma", sigmas[at], unit="sigma", **where)
+
+
+def _outside(above, below, group):
+    """How far the hosts' median lies outside the bracket (0 within), and its standard error, (band,) each."""
+    population = Population(np.unique(group, return_inverse=True)[1])
+    (over, over_error), (under, under_error) = population(above), population(below)
+    excess = np.where(over > 0, over, np.minimum(under, 0))
+    return np.where(np.isnan(over), np.nan, excess), np.where(over > 0, over_error, under_error)
 
 
 GATE = Gate(
     question="Is the extra core flux what the PSF and the lens can put there?",
-    reads=(*_READS, "group"),
-    limits={"excess_fraction": Limit(high=0.02)},
+    reads=(*_READS, "group", "theta_e_arcsec", "arc_snr"),
+    limits={"excess_fraction": Limit(low=-0.01, high=0.01)},
     findings=_findings,
     order=7,
     requires=frozenset({"finite_pixels"}),

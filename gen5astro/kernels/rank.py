@@ -9,7 +9,7 @@ from numba import njit
 
 from gen5astro.errors import ShapeError
 
-__all__ = ["auc", "bootstrap_auc", "draw_groups"]
+__all__ = ["auc", "between_auc", "bootstrap_auc", "draw_groups", "leave_out_groups"]
 
 _LANES = 128
 
@@ -49,6 +49,35 @@ def auc(scores, labels, weights=None):
     return float(area[0])
 
 
+def between_auc(scores, labels, groups):
+    """Compute the area under the ROC curve of which every comparison is between two groups.
+
+    On the sky a galaxy is not compared with itself; and rows of one group are no independent trials.
+
+    Parameters
+    ----------
+    scores : array, (m,)
+        Higher means more probably positive.
+    labels : bool or int array, (m,)
+        Whether a row is positive (1) or negative (0).
+    groups : int array, (m,)
+        Group of each row, from 0.
+
+    Returns
+    -------
+    area : float
+        From 0 to 1, ties counting one half; NaN where a class is absent or in one group alone, or a score is NaN.
+
+    Raises
+    ------
+    ShapeError
+        If the lengths differ or a label is neither 0 nor 1.
+    """
+    groups = np.asarray(groups, dtype=np.int64)
+    everyone = np.ones((1, int(groups.max(initial=-1)) + 1), np.int32)
+    return float(bootstrap_auc(scores, labels, groups, everyone, between=True)[0, 0])
+
+
 def draw_groups(n_groups, n_draws, rng):
     """Draw groups with replacement, as many as there are, again and again.
 
@@ -72,7 +101,26 @@ def draw_groups(n_groups, n_draws, rng):
     return draws
 
 
-def bootstrap_auc(scores, labels, groups, draws):
+def leave_out_groups(n_groups, most):
+    """Make the draws of a jackknife: each leaves one block of groups out.
+
+    Parameters
+    ----------
+    n_groups : int
+        Number of groups.
+    most : int
+        Number of blocks; with no more groups than that, a block is a group.
+
+    Returns
+    -------
+    draws : int32 array, (blocks, n_groups)
+        0 for the groups of the block, 1 for all others.
+    """
+    blocks = min(n_groups, most)
+    return (np.arange(n_groups) % blocks != np.arange(blocks)[:, None]).astype(np.int32)
+
+
+def bootstrap_auc(scores, labels, groups, draws, *, between=False):
     """Compute the area under the ROC curve for every bootstrap draw over groups.
 
     Parameters
@@ -85,6 +133,8 @@ def bootstrap_auc(scores, labels, groups, draws):
         Group of each row, a column number of `draws`.
     draws : int array, (b, G)
         How often each group counts in each draw, as from `draw_groups`.
+    between : bool
+        Count only comparisons between two groups; a group that a draw holds twice is not compared with itself.
 
     Returns
     -------
@@ -112,8 +162,25 @@ def bootstrap_auc(scores, labels, groups, draws):
         counts = np.ascontiguousarray(draws[begin : begin + _LANES].T, dtype=compact)
         for column, ranking in enumerate(rankings):
             _weighted_areas(*ranking, counts, areas[column, begin : begin + _LANES])
+    if between:
+        _leave_out_own(scores, labels, groups, draws, areas)
     areas[np.isnan(scores).any(axis=0)] = np.nan
     return areas.T
+
+
+def _leave_out_own(scores, labels, groups, draws, areas):
+    """Take the comparisons within groups out of areas (column, draw)."""
+    n_groups = draws.shape[1]
+    weights = draws.astype(np.float64)
+    positives, negatives = (np.bincount(groups[labels == side], minlength=n_groups) for side in (True, False))
+    both = (weights @ positives) * (weights @ negatives)
+    own = weights**2 @ (positives * negatives)
+    for column, area in zip(scores.T, areas, strict=True):
+        order = np.lexsort((column, groups))
+        won = np.zeros(n_groups)
+        _win_within(column[order].astype(np.float64), labels[order], groups[order], won)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            area[:] = (area * both - weights**2 @ won) / (both - own)
 
 
 def _checked_scores(scores, labels):
@@ -135,6 +202,24 @@ def _ranking(scores, labels, groups):
     last_of_tie = np.ones(len(scores), bool)
     last_of_tie[:-1] = ordered[1:] != ordered[:-1]
     return labels[order], groups[order], last_of_tie
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _win_within(scores, labels, groups, won):
+    """Add up, for each group, in how many comparisons within it the positive scores higher; rows are in order."""
+    begin = 0
+    while begin < len(scores):
+        group, k, below = groups[begin], begin, 0.0
+        while k < len(scores) and groups[k] == group:
+            positive, negative, at = 0.0, 0.0, k
+            while at < len(scores) and groups[at] == group and scores[at] == scores[k]:
+                positive += labels[at]
+                negative += not labels[at]
+                at += 1
+            won[group] += positive * (below + 0.5 * negative)
+            below += negative
+            k = max(at, k + 1)
+        begin = k
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

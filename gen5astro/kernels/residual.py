@@ -34,6 +34,7 @@ from gen5astro.kernels.derivatives import (
 )
 from gen5astro.kernels.noise_origin import gather, judge_noise
 from gen5astro.kernels.robust import fit_robust
+from gen5astro.kernels.shrinkage import shrink
 
 __all__ = ["TERMS", "TERM_PAIRS", "Decomposition", "decompose_residual"]
 
@@ -75,7 +76,7 @@ class Decomposition:
         Root mean square over the image of what is taken out of the stamp to make `physical` [nanomaggy / pix].
     physical : float32 array, (n, band, y, x)
         ctrl + (residual - artifacts): the stamp that a faultless injection of the same arc would have given. Each term
-        is shrunk by 1 - (error / value)^2, at least 0, so that noise is not taken for an artifact.
+        is shrunk (see `gen5astro.kernels.shrinkage`), so that neither noise nor an arc's wings are taken for artifacts.
     """
 
     terms: np.ndarray
@@ -174,6 +175,7 @@ def _decompose(
     designs, rooms = np.empty((_N_COLUMNS + 1) * samples), np.empty((_N_COLUMNS + 1) * samples)
     weights, noises = np.empty(samples), np.empty((bands + 2) * samples)
     solution, covariance = np.empty(_N_COLUMNS), np.empty((_N_COLUMNS, _N_COLUMNS))
+    term = np.empty(_N_TERMS)
     # A sample is the mean of about 4 pi sigma^2 pixels, and each that is used stands for 2 STEP^2 of them.
     square = np.dot(taps[0], taps[0])
     area = 1.0 / (square * square * 2.0 * STEP * STEP)
@@ -211,7 +213,8 @@ def _decompose(
             _subtract(pixels, smooth, rough)
             noise = noises[: (bands + 2) * n_used].reshape((bands + 2, n_used))
             judge_noise(rough, rough_host, band, terms[i, band, 1], points, weight, kept, noise, numbers[:, i, band])
-            numbers[5, i, band] = _rebuild(image, host, terms[i, band], errors[i, band], physical[i, band])
+            shrink(terms[i, band], errors[i, band], sky_sigma[i, band], term)
+            numbers[5, i, band] = _rebuild(image, host, term, physical[i, band])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -337,16 +340,12 @@ def _keep_terms(solution, covariance, variance, value, error, correlation):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _rebuild(image, host, value, error, physical):
-    """Take the artifacts, each shrunk by its own significance, out of the stamp, and return their rms.
+def _rebuild(image, host, term, physical):
+    """Take the artifacts out of the stamp, and return their rms.
 
     Beyond its edge the host goes on.
     """
     height, width = image.shape
-    term = np.empty(_N_TERMS)
-    for a in range(_N_TERMS):
-        ratio = error[a] / value[a] if value[a] != 0.0 else 1.0
-        term[a] = value[a] * max(0.0, 1.0 - ratio * ratio)
     # Coefficients of the pixel itself and of its four neighbors, from differences of the host.
     here, blur = term[1] - 2.0 * term[2], 0.5 * term[2]
     left, right, down, up = blur + 0.5 * term[3], blur - 0.5 * term[3], blur + 0.5 * term[4], blur - 0.5 * term[4]

@@ -236,6 +236,50 @@ def test_without_a_declared_split_the_split_gate_says_that_it_skips():
     assert "no split" in result.note
 
 
+def test_what_chance_may_have_brought_is_not_a_fail_and_not_a_pass():
+    table = make_table(n_hosts=22, per_host=1)
+    poison_core_leakage(table.columns)
+    tight = dataclasses.replace(CONFIG, limits={"core_leakage": {"unexplained_auc": [None, -1.0]}})
+    found = judge(table, tight)["core_leakage"].findings
+    open_ended = [each for each in found if each.name == "unexplained_auc" and each.simultaneous[0] <= 0]
+    sure = [each for each in found if each.name == "unexplained_auc" and each.simultaneous[0] > 0]
+    assert {each.status for each in open_ended} == {Status.INSUFFICIENT}
+    assert all(each.status in (Status.FAIL, Status.INSUFFICIENT) for each in sure)
+    enough = [each for each in open_ended if each.hosts >= CONFIG.min_effective_hosts]
+    assert all("not beyond chance" in each.note for each in enough)
+    assert enough
+
+
+def test_a_core_that_lost_light_is_below_its_budget():
+    table = make_table()
+    table.columns["core_budget_low"] = table.columns["core_excess"].copy()
+    table.columns["core_excess"] = table.columns["core_excess"] - 0.03 * table.columns["ctrl_core_flux"]
+    result = judge(table)["flux_budget"]
+    assert result.status is Status.FAIL
+    fraction, sigma = result.findings[:2]
+    assert fraction.value == pytest.approx(-0.03)
+    assert (fraction.low, fraction.high) == (-0.01, 0.01)
+    assert sigma.value < -3
+
+
+def test_a_core_within_its_budget_exceeds_nothing():
+    for finding in judge(make_table())["flux_budget"].findings:
+        assert finding.value == 0
+
+
+def test_more_pairs_than_are_needed_are_not_judged_and_the_numbers_hardly_move():
+    table = make_table()
+    poison_core_leakage(table.columns)
+    few = dataclasses.replace(CONFIG, judge_pairs=120)
+    whole, part = (
+        next(each for each in judge(table, config)["core_leakage"].findings if each.name == "measured_auc")
+        for config in (CONFIG, few)
+    )
+    assert part.hosts == pytest.approx(40)
+    assert part.value == pytest.approx(whole.value, abs=0.1)
+    assert part.value != whole.value
+
+
 def test_a_normalizer_that_the_arc_moves_fails_and_the_sky_is_recommended():
     table = make_table()
     table.columns["physical_mean"] = table.columns["physical_mean"] + 0.005
@@ -247,6 +291,8 @@ def test_a_normalizer_that_the_arc_moves_fails_and_the_sky_is_recommended():
     assert found["statistics_auc:standard"].value > 0.9
     assert found["statistics_auc:sky"].value == pytest.approx(0.5, abs=0.01)
     assert {"recommended:sky", "core_excess_auc:pair"} <= set(found)
+    assert found["recommended:sky"].note.startswith("take sky; AUC beyond physics: sky 0.0")
+    assert {each.view for each in result.findings if each.name == "core_excess_auc"} == {"single", "paired"}
 
 
 def test_a_normalizer_that_the_arc_leaves_alone_adds_nothing_to_the_core():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from gen5astro.errors import ShapeError
-from gen5astro.kernels.rank import auc, bootstrap_auc, draw_groups
+from gen5astro.kernels.rank import auc, between_auc, bootstrap_auc, draw_groups, leave_out_groups
 from tests import reference
 
 ROWS = st.lists(st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 4)), min_size=1, max_size=40)
@@ -83,6 +83,41 @@ def test_draws_are_repeatable_and_sum_to_the_number_of_groups():
     np.testing.assert_array_equal(draws, draw_groups(40, 500, np.random.default_rng(5)))
     assert (draws.sum(axis=1) == 40).all()
     assert draws.mean(axis=0) == pytest.approx(np.ones(40), abs=0.25)
+
+
+def count_between(scores, labels, groups, counts):
+    """Share of well-ordered comparisons between two groups, each weighted by both groups' counts, by brute force."""
+    won = total = 0.0
+    for i in np.flatnonzero(labels):
+        for j in np.flatnonzero(~np.asarray(labels, bool)):
+            if groups[i] != groups[j]:
+                weight = counts[groups[i]] * counts[groups[j]]
+                total += weight
+                won += weight * ((scores[i] > scores[j]) + 0.5 * (scores[i] == scores[j]))
+    return won / total if total else np.nan
+
+
+@given(rows=ROWS)
+def test_comparisons_between_groups_are_counted_one_by_one(rows):
+    scores, labels, groups = map(np.array, zip(*rows, strict=True))
+    expected = count_between(scores, labels, groups, np.ones(5))
+    assert between_auc(scores, labels, groups) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_a_group_that_is_drawn_twice_is_not_compared_with_itself():
+    scores, labels, _ = draw_rows(60, True)
+    groups = np.arange(60) // 6
+    draws = draw_groups(10, 20, np.random.default_rng(4))
+    areas = bootstrap_auc(scores, labels, groups, draws, between=True)[:, 0]
+    expected = [count_between(scores, labels, groups, draw) for draw in draws]
+    np.testing.assert_allclose(areas, expected, atol=1e-12)
+
+
+def test_a_jackknife_leaves_each_group_out_once():
+    np.testing.assert_array_equal(leave_out_groups(4, 100), 1 - np.eye(4))
+    draws = leave_out_groups(1000, 30)
+    assert draws.shape == (30, 1000)
+    assert ((draws == 0).sum(axis=0) == 1).all()
 
 
 def test_bad_shapes_are_named():
