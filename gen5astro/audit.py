@@ -51,7 +51,7 @@ class AuditResult:
     worst: list[dict]
 
 
-def audit_pairs(source, *, config, threads=None, advance=None, on_rejects=None):
+def audit_pairs(source, *, config, psf=None, normalized=False, threads=None, advance=None, on_rejects=None):
     """Audit the pairs of a source.
 
     Parameters
@@ -60,6 +60,10 @@ def audit_pairs(source, *, config, threads=None, advance=None, on_rejects=None):
         Where the pairs come from.
     config : Config
         Sections ``measure``, ``audit`` and ``normalize`` are used.
+    psf : float64 array, (band, k, k), optional
+        PSF of each band, of unit sum, for the core's budget; without it the FWHM brackets it.
+    normalized : bool
+        Audit the pixels as the normalizer of the section ``normalize`` leaves them, and not as they are stored.
     threads : int, optional
         Blocks measured at once; does not change the result.
     advance : callable, optional
@@ -80,35 +84,16 @@ def audit_pairs(source, *, config, threads=None, advance=None, on_rejects=None):
         If more rows were rejected than the configuration allows.
     """
     began = time.perf_counter()
-    table, rejects = measure_pairs(source, config.measure, threads=threads, advance=advance)
+    normalizer = config.normalize if normalized else None
+    table, rejects = measure_pairs(
+        source, config.measure, psf=psf, normalizer=normalizer, threads=threads, advance=advance
+    )
     if on_rejects is not None:
         on_rejects(rejects)
     _check_rejects(source, table, rejects, config.audit.max_reject_fraction)
-    digest = content_digest(np.stack([table["stamp_digest"], table["ctrl_digest"]], axis=1))
     record, table = judge_table(table, config)
-    worst = _worst_pairs(source, table)
-    record |= {
-        "counts": {
-            "read": source.n_rows,
-            "measured": len(table),
-            "rejected": len(rejects),
-            "hosts": len(np.unique(table["group"])),
-        },
-        "input": {
-            "label": source.label,
-            "bands": list(table.bands),
-            "shape": list(table.shape),
-            "pixel_scale": table.pixel_scale,
-        },
-        "worst_pairs": [{key: pair[key] for key in _WORST_KEYS} for pair in worst],
-        "provenance": {
-            "input_digest": digest,
-            "versions": {"gen5astro": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            "config": {name: as_dict(getattr(config, name)) for name in ("measure", "audit", "normalize")},
-            "seconds": round(time.perf_counter() - began, 3),
-        },
-    }
-    return AuditResult(record, table, rejects, worst)
+    record["provenance"]["seconds"] = round(time.perf_counter() - began, 3)
+    return AuditResult(record, table, rejects, [_with_pixels(source, pair) for pair in record["worst_pairs"]])
 
 
 def judge_table(table, config):
@@ -124,25 +109,46 @@ def judge_table(table, config):
     Returns
     -------
     record : dict
-        Status, gates, residual profile and thresholds of the record.
+        The record of the audit.
     table : MeasureTable
         With ``group``.
     """
+    began = time.perf_counter()
     group = group_objects(
         table["ra"], table["dec"], table["host_id"], min_separation_arcsec=config.audit.min_separation_arcsec
     )
     table = replace(table, columns=table.columns | {"group": group})
     masks = strata(table, config.audit)
     results = run_gates(table, config.audit, masks, normalizer=config.normalize)
-    record = {
+    return {
         "schema": SCHEMA,
         "status": overall_status(results).value,
+        "counts": {
+            "read": len(table) + table.origin.rejected,
+            "measured": len(table),
+            "rejected": table.origin.rejected,
+            "hosts": len(np.unique(group)),
+        },
+        "input": {
+            "label": table.origin.label,
+            "bands": list(table.bands),
+            "shape": list(table.shape),
+            "pixel_scale": table.pixel_scale,
+            "normalizer": table.origin.normalizer,
+        },
         "gates": {name: result.as_dict() for name, result in results.items()},
         "diagnosis": diagnose(table, config.audit, leaks=_leaks(results)),
         "residual_profile": _residual_profile(table, masks),
-        "thresholds": {"classic_auc": config.audit.classic_auc},
-    }
-    return record, table
+        "worst_pairs": _worst_pairs(table),
+        "thresholds": {"classic_auc": config.audit.classic_auc, "judge_pairs": config.audit.judge_pairs},
+        "provenance": {
+            "input_digest": content_digest(np.stack([table["stamp_digest"], table["ctrl_digest"]], axis=1)),
+            "versions": {"gen5astro": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+            "config": {"measure": table.origin.settings}
+            | {name: as_dict(getattr(config, name)) for name in ("audit", "normalize")},
+            "seconds": round(time.perf_counter() - began, 3),
+        },
+    }, table
 
 
 def _leaks(results):
@@ -186,11 +192,8 @@ def _residual_profile(table, masks):
     return {"radius_arcsec": [float(value) for value in radius], "unit": "sky sigma / pix", "curves": curves}
 
 
-_WORST_KEYS = ("row", "pair_id", "theta_e_arcsec", "reason")
-
-
-def _worst_pairs(source, table):
-    """Pairs whose core departs most from a faultless injection, one a host, read again for their pixels."""
+def _worst_pairs(table):
+    """Pairs whose core departs most from a faultless injection, one a host."""
     with np.errstate(divide="ignore", invalid="ignore"):
         departure = np.abs(table["stamp_core_flux"] - table["physical_core_flux"]) / np.abs(table["ctrl_core_flux"])
     band = np.argmax(np.nan_to_num(departure, nan=np.inf), axis=1)
@@ -202,24 +205,23 @@ def _worst_pairs(source, table):
         if table["group"][at] in seen:
             continue
         seen.add(table["group"][at])
-        row = int(table["row"][at])
-        block, _ = source.read(BlockRef(row, row + 1))
-        reason = (
-            f"{size[at]:.1%} of the host's core flux in {table.bands[band[at]]} is neither arc nor host"
-            if np.isfinite(size[at])
-            else "pixels that are not finite"
-        )
+        reason = "pixels that are not finite"
+        if np.isfinite(size[at]):
+            reason = f"{size[at]:.1%} of the host's core flux in {table.bands[band[at]]} is neither arc nor host"
         theta_e = float(table["theta_e_arcsec"][at])
         pairs.append(
             {
-                "row": row,
+                "row": int(table["row"][at]),
                 "pair_id": str(table["pair_id"][at]),
                 "theta_e_arcsec": theta_e if np.isfinite(theta_e) else None,
                 "reason": reason,
-                "caption": f"{table['pair_id'][at]}: {reason}",
-                "stamp": block.stamp[0],
-                "ctrl": block.ctrl[0],
-                "residual": block.stamp[0] - block.ctrl[0],
             }
         )
     return pairs
+
+
+def _with_pixels(source, pair):
+    """A pair of the list with its pixels, read again."""
+    block, _ = source.read(BlockRef(pair["row"], pair["row"] + 1))
+    images = {"stamp": block.stamp[0], "ctrl": block.ctrl[0], "residual": block.stamp[0] - block.ctrl[0]}
+    return pair | images

@@ -347,7 +347,7 @@ def load_config(path=None, settings=(), *, section=None):
         if not equals:
             raise ConfigError(f"--set {setting}", got="no '='", expected="key=value")
         keys = name.strip().split(".")
-        if len(keys) == 1 and section is not None and keys[0] not in sections:
+        if section is not None and keys[0] not in sections and (len(keys) == 1 or keys[0] in own):
             keys.insert(0, section)
         inner = record
         for key in keys[:-1]:

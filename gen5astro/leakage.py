@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gen5astro.kernels.rank import between_auc, bootstrap_auc, draw_groups, leave_out_groups
+from gen5astro.kernels.rank import between_auc, bootstrap_auc, draw_groups
 from gen5astro.sky import effective_number
 
-__all__ = ["VIEWS", "Leakage", "bootstrap_scale", "measure_auc", "measure_leakage", "sample_hosts", "strata"]
+__all__ = ["VIEWS", "Leakage", "measure_auc", "measure_leakage", "sample_hosts", "strata"]
 
 VIEWS = ("single", "paired")
-
-_BLOCKS = 100
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Leakage:
     measured, explained, unexplained : float
         AUC on the stamps, on the rebuilt stamps, and their difference; NaN where there are too few hosts to fold.
     intervals : dict of tuple
-        95 % interval of each of the three from the bootstrap over hosts, of the width that `bootstrap_scale` finds.
+        95 % interval of each of the three from the bootstrap over hosts.
     simultaneous : tuple of float
         Interval of the unexplained AUC that is wide enough for all strata to hold theirs at once (Bonferroni).
     null : tuple of float
@@ -160,8 +158,8 @@ def measure_leakage(table, features, *, view, masks, config, rng, image="stamp",
         rows = _views(numbers(table, which), numbers(table, "ctrl"), view)
         scores[:, column] = _cross_validate(rows, labels, np.tile(fold, 2))
     null = _permuted(rows, fold, groups, masks, config.permutations, rng)
-    judge = {"view": view, "groups": groups, "scores": scores, "labels": labels, "draws": draws, "strata": len(masks)}
-    return [_judge(name, mask, null[name], **judge) for name, mask in masks.items()]
+    judge = {"view": view, "groups": groups, "scores": scores, "labels": labels, "draws": draws}
+    return [_judge(name, mask, null[name], strata=len(masks), **judge) for name, mask in masks.items()]
 
 
 def measure_auc(table, features, *, image, config, rng):
@@ -271,15 +269,8 @@ def _judge(stratum, mask, null, *, view, groups, scores, labels, draws, strata):
     both, group = np.tile(mask, 2), np.tile(groups[mask], 2)
     scores, labels = scores[both], labels[both]
     explained, measured = (between_auc(column, labels, group) for column in scores.T)
-    left_out = leave_out_groups(draws.shape[1], _BLOCKS)
-    left_out = left_out[(left_out[:, np.unique(group)] == 0).any(axis=1)]
-    areas = bootstrap_auc(scores, labels, group, np.concatenate([draws, left_out]), between=True)
-    areas = np.column_stack([areas, areas[:, 1] - areas[:, 0]])
-    names = ("explained", "measured", "unexplained")
-    samples = {
-        name: _scaled(drawn, bootstrap_scale(drawn, left))
-        for name, drawn, left in zip(names, areas[: len(draws)].T, areas[len(draws) :].T, strict=True)
-    }
+    areas = bootstrap_auc(scores, labels, group, draws, between=True)
+    unexplained = areas[:, 1] - areas[:, 0]
     return Leakage(
         view=view,
         stratum=stratum,
@@ -288,44 +279,14 @@ def _judge(stratum, mask, null, *, view, groups, scores, labels, draws, strata):
         measured=measured,
         explained=explained,
         unexplained=measured - explained,
-        intervals={name: _interval(values, 0.05) for name, values in samples.items()},
-        simultaneous=_interval(samples["unexplained"], 0.05 / strata),
+        intervals={
+            "measured": _interval(areas[:, 1], 0.05),
+            "explained": _interval(areas[:, 0], 0.05),
+            "unexplained": _interval(unexplained, 0.05),
+        },
+        simultaneous=_interval(unexplained, 0.05 / strata),
         null=_interval(null, 0.05),
     )
-
-
-def bootstrap_scale(drawn, left_out):
-    """Factor on the width of a bootstrap that makes it right also where an AUC hardly depends on any one host.
-
-    An AUC compares hosts two by two. The part of its variance that belongs to single hosts is estimated rightly; the
-    part that belongs to comparisons comes out three times too large by the bootstrap and twice by the jackknife, since
-    the noise of comparisons is taken for a property of hosts (Arcones & Gine 1992, Ann. Stat. 20, 655; Efron & Stein
-    1981, Ann. Stat. 9, 586). Twice the jackknife's variance less the bootstrap's is free of both.
-
-    Parameters
-    ----------
-    drawn : float array, (b,)
-        The number for each bootstrap draw.
-    left_out : float array, (blocks,)
-        The same number without each block of hosts.
-
-    Returns
-    -------
-    scale : float
-        From sqrt(1 / 3) to 1.
-    """
-    drawn, left_out = drawn[np.isfinite(drawn)], left_out[np.isfinite(left_out)]
-    bootstrap = drawn.var() if len(drawn) else 0.0
-    if not bootstrap or len(left_out) < 2:
-        return 1.0
-    jackknife = (len(left_out) - 1) * left_out.var()
-    return float(np.sqrt(np.clip(2 * jackknife / bootstrap - 1, 1 / 3, 1)))
-
-
-def _scaled(values, scale):
-    """Draw values together about their mean."""
-    center = np.nanmean(values) if np.isfinite(values).any() else np.nan
-    return center + scale * (values - center)
 
 
 def _interval(values, level):

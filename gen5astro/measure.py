@@ -4,20 +4,22 @@
 and no argument about a threshold touches a pixel again.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from gen5astro.budget import core_budget, source_offset
 from gen5astro.columns import PROFILE_BINS
-from gen5astro.config import NormalizerSpec
+from gen5astro.config import NormalizerSpec, as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.kernels.aperture import aperture_flux, centroid, disc_peak, geometric_center
 from gen5astro.kernels.arc import measure_arc, measure_light
 from gen5astro.kernels.median import image_medians
 from gen5astro.kernels.noise import NOISE_COLUMNS, noise_texture
-from gen5astro.kernels.normalize import annulus_pixels, normalizer_statistics, region_statistics
+from gen5astro.kernels.normalize import annulus_pixels, normalize, normalizer_statistics, region_statistics
 from gen5astro.kernels.residual import TERMS, decompose_residual
 from gen5astro.neighbors import mask_neighbors
-from gen5astro.table import MeasureTable, Spool
+from gen5astro.table import MeasureTable, Origin, Spool
 
 __all__ = ["measure_block", "measure_pairs"]
 
@@ -216,7 +218,7 @@ def _arc_columns(residual, arc, columns, scale, config, psf):
     }
 
 
-def measure_pairs(source, config, *, psf=None, threads=None, block=128, advance=None):
+def measure_pairs(source, config, *, psf=None, normalizer=None, threads=None, block=128, advance=None):
     """Measure every pair of a source in one streaming pass.
 
     Parameters
@@ -227,6 +229,9 @@ def measure_pairs(source, config, *, psf=None, threads=None, block=128, advance=
         Radii and regions.
     psf : float64 array, (band, k, k), optional
         PSF of each band, of unit sum.
+    normalizer : NormalizerSpec, optional
+        Measure the pixels as this leaves them, as a network sees them: less the location, over the scale. Stretch and
+        clip are the same function for every image and bring no label in; they are left out, so that light stays light.
     threads : int, optional
         Blocks measured at once; does not change the result.
     block : int
@@ -244,6 +249,8 @@ def measure_pairs(source, config, *, psf=None, threads=None, block=128, advance=
 
     def work(ref):
         pairs, rejected = source.read(ref)
+        if normalizer is not None and len(pairs):
+            pairs = _normalized(pairs, normalizer)
         columns = measure_block(pairs, config, psf=psf) if len(pairs) else None
         return columns, rejected, ref.stop - ref.start
 
@@ -256,4 +263,16 @@ def measure_pairs(source, config, *, psf=None, threads=None, block=128, advance=
             if advance is not None:
                 advance(n_rows)
         columns = spool.finish() or {"row": np.empty(0, dtype=np.int64)}
-    return MeasureTable(columns, tuple(source.bands), tuple(source.shape), source.pixel_scale), rejects
+    kind = None if normalizer is None else normalizer.kind
+    origin = Origin(source.label, len(rejects), kind, as_dict(config))
+    return MeasureTable(columns, tuple(source.bands), tuple(source.shape), source.pixel_scale, origin), rejects
+
+
+def _normalized(block, spec):
+    """The block with both images of each pair less their location, over their scale."""
+    plain = replace(spec, stretch="none", clip=None)
+    images = {}
+    for name in ("stamp", "ctrl"):
+        owner = block.ctrl if spec.kind == "pair" else getattr(block, name)
+        images[name] = normalize(getattr(block, name), normalizer_statistics(owner, plain, block.pixel_scale), plain)
+    return replace(block, **images)

@@ -5,10 +5,11 @@ temporary file, column after column, and its arrays are windows on that file; th
 """
 
 import contextlib
+import json
 import mmap
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,36 @@ import pyarrow.parquet as pq
 from gen5astro.columns import COLUMNS
 from gen5astro.errors import ColumnError, FormatError, MissingFileError, closest
 
-__all__ = ["MeasureTable", "Spool", "is_table", "read_table", "write_table"]
+__all__ = ["MeasureTable", "Origin", "Spool", "is_table", "read_table", "write_table"]
 
 _ROWS_AT_A_TIME = 1024
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the pixels of a table came from, and how they were measured.
+
+    Parameters
+    ----------
+    label : str
+        What the source of the pairs is called.
+    rejected : int
+        Rows of it that could not be read.
+    normalizer : str, optional
+        Kind of the normalizer that the pixels went through first.
+    settings : dict
+        The section ``measure`` of the config, as plain types.
+    """
+
+    label: str = ""
+    rejected: int = 0
+    normalizer: str | None = None
+    settings: dict = field(default_factory=dict)
+
+    @property
+    def unit(self):
+        """Unit of a pixel."""
+        return "nmgy" if self.normalizer is None else f"{self.normalizer} scales"
 
 
 @dataclass(frozen=True)
@@ -38,12 +66,15 @@ class MeasureTable:
         ``(y, x)`` of the images.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    origin : Origin
+        Where it came from.
     """
 
     columns: dict[str, np.ndarray]
     bands: tuple[str, ...]
     shape: tuple[int, int]
     pixel_scale: float
+    origin: Origin = field(default_factory=Origin)
 
     def __len__(self):
         return len(self.columns["row"])
@@ -88,7 +119,7 @@ class MeasureTable:
         return self._with({name: self.columns[name] for name in ("row", *names) if name in self.columns})
 
     def _with(self, columns):
-        return MeasureTable(columns, self.bands, self.shape, self.pixel_scale)
+        return replace(self, columns=columns)
 
 
 class Spool:
@@ -207,6 +238,7 @@ def write_table(table, path):
             "gen5astro.bands": ",".join(table.bands),
             "gen5astro.shape": f"{table.shape[0]},{table.shape[1]}",
             "gen5astro.pixel_scale": repr(table.pixel_scale),
+            "gen5astro.origin": json.dumps(asdict(table.origin)),
         },
     )
     try:
@@ -291,12 +323,13 @@ def read_table(path):
             bands = tuple(about["gen5astro.bands"].split(","))
             shape = tuple(map(int, about["gen5astro.shape"].split(",")))
             pixel_scale = float(about["gen5astro.pixel_scale"])
+            origin = Origin(**json.loads(about["gen5astro.origin"]))
             columns = _read_columns(file, bands)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise FormatError(
             f"measurement table {path}", got=str(error), expected="measure.parquet of an audit"
         ) from error
-    return MeasureTable(columns, bands, shape, pixel_scale)
+    return MeasureTable(columns, bands, shape, pixel_scale, origin)
 
 
 def _read_columns(file, bands):

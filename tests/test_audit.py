@@ -112,11 +112,47 @@ def test_judging_again_with_other_limits_reads_no_pixels(clean):
         settings=[
             "audit.bootstraps=200",
             "audit.permutations=4",
-            "audit.limits.core_leakage.unexplained_auc=[-inf, -1.0]",
+            "audit.limits.arc_localization.arc_share=[1.1, inf]",
         ]
     )
     record, _ = judge_table(clean.table, strict)
-    assert record["gates"]["core_leakage"]["status"] == "FAIL"
+    assert clean.record["gates"]["arc_localization"]["status"] == "PASS"
+    assert record["gates"]["arc_localization"]["status"] == "FAIL"
+    for name in ("counts", "input", "worst_pairs", "diagnosis"):
+        assert record[name] == clean.record[name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "top"), [("sky", "PASS", "physical"), ("standard", "FAIL", "own_normalization")]
+)
+def test_what_a_network_sees_is_clean_or_not_by_its_normalizer(kind, status, top):
+    config = load_config(settings=["audit.bootstraps=200", "audit.permutations=4", f"normalize.kind={kind}"])
+    record = audit_pairs(MemorySource(pairs()), config=config, normalized=True).record
+    assert record["gates"]["sky_leakage"]["status"] == status
+    assert record["diagnosis"]["top"] == top
+    assert record["input"]["normalizer"] == kind
+
+
+def test_magnitudes_of_normalized_pixels_have_the_normalizer_s_unit(pedestal):
+    def unit(record):
+        (cause,) = (each for each in record["diagnosis"]["causes"] if each["name"] == "pedestal")
+        return cause["magnitude"]["r"]["unit"]
+
+    config = load_config(settings=["audit.bootstraps=200", "audit.permutations=4", "normalize.kind=pair"])
+    seen = audit_pairs(MemorySource(pairs("pedestal:1")), config=config, normalized=True).record
+    assert unit(pedestal.record) == "nmgy / pix"
+    assert unit(seen) == "pair scales / pix"
+
+
+def test_an_image_of_the_psf_narrows_the_core_s_budget(clean):
+    from gen5astro.io.psf import read_psf
+    from gen5astro.sample import sample_path
+
+    source = MemorySource(pairs())
+    psf = read_psf(sample_path("hosts.fits"), source.bands, pixel_scale=source.pixel_scale)
+    known = audit_pairs(source, config=CONFIG, psf=psf).table
+    width, known_width = (each["core_budget_high"] - each["core_budget_low"] for each in (clean.table, known))
+    assert np.median(known_width / width) < 0.9
 
 
 def test_the_residual_profile_of_a_pedestal_does_not_return_to_zero(clean, pedestal):

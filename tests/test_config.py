@@ -143,3 +143,10 @@ def test_a_config_cannot_be_changed_nor_its_defaults_shared():
 def test_measure_and_normalizer_agree_on_what_sky_is():
     assert MeasureConfig().annulus_fraction == NormalizerSpec().annulus_fraction
     assert MeasureConfig().core_radius_arcsec == NormalizerSpec().core_radius_arcsec
+
+
+def test_a_bare_table_of_the_section_is_found():
+    config = load_config(settings=["limits.flux_budget.excess_fraction=[-1, 1]"], section="audit")
+    assert config.audit.limits == {"flux_budget": {"excess_fraction": [-1.0, 1.0]}}
+    with pytest.raises(ConfigError, match="config key 'limits'"):
+        load_config(settings=["limits.flux_budget.excess_fraction=[-1, 1]"], section="train")

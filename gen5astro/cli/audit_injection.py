@@ -1,6 +1,7 @@
 """``gen5astro audit-injection``."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -28,17 +29,22 @@ from gen5astro.errors import ConfigError
     "--pixel-scale", type=click.FloatRange(min=0, min_open=True), help="Arcsec a pixel, where PAIRS tell none."
 )
 @click.option("--explain", is_flag=True, help="Fit an SIE and a Sersic source to some residuals, outside the core.")
-@click.option("--psf", metavar="FILE", help="PSFs of --explain: FITS with an HDU PSF_<band> a band, or `sample`.")
+@click.option(
+    "--psf", metavar="FILE", help="PSFs for core budget and --explain: FITS with an HDU PSF_<band> a band, or `sample`."
+)
+@click.option("--normalized", is_flag=True, help="Audit the pixels as the normalizer (normalize.kind) leaves them.")
 @column_option
 @common_options("audit")
-def command(pairs, out, junit, baseline, pixel_scale, explain, psf, columns, config, threads, quiet, as_json, force):
+def command(
+    pairs, out, junit, baseline, pixel_scale, explain, psf, normalized, columns, config, threads, quiet, as_json, force
+):
     """Tell a faulty injection from a physical one.
 
     PAIRS is a Parquet file (or folder, or glob) with stamp_npz and ctrl_stamp_npz, a table with stamp_path and
-    ctrl_path, or a cube built by gen5astro. Every gate is judged on hosts held together; the exit code is 3 when one
-    does not pass. What changed since a baseline is shown, in the record too, and leaves the exit code as it is. So is,
-    with --explain, the share of the core's excess that a lens and a source account for which were fitted to the light
-    outside the core.
+    ctrl_path, a cube built by gen5astro, or the measure.parquet of an earlier audit, which is judged again without
+    reading a pixel. Every gate is judged on hosts held together; the exit code is 3 when one does not pass. What
+    changed since a baseline is shown, in the record too, and leaves the exit code as it is. So is, with --explain, the
+    share of the core's excess that a lens and a source account for which were fitted to the light outside the core.
 
     \b
     Example:
@@ -46,6 +52,8 @@ def command(pairs, out, junit, baseline, pixel_scale, explain, psf, columns, con
       gen5astro audit-injection pairs.parquet --out audit
       gen5astro audit-injection mended.parquet --out mended --baseline audit/audit.json --junit audit.xml
       gen5astro audit-injection pairs.parquet --out explained --explain --psf sample
+      gen5astro audit-injection pairs.parquet --out seen --normalized --set normalize.kind=standard
+      gen5astro audit-injection audit/measure.parquet --out strict --set limits.arc_localization.arc_share=[0.9,1]
     """
     from gen5astro.audit import audit_pairs
     from gen5astro.io import open_pairs
@@ -54,23 +62,33 @@ def command(pairs, out, junit, baseline, pixel_scale, explain, psf, columns, con
     from gen5astro.report.folder import write_audit
     from gen5astro.report.record import load_audit
     from gen5astro.report.terminal import print_audit
+    from gen5astro.table import is_table
 
-    source = open_pairs(pairs, columns=columns, pixel_scale=pixel_scale)
+    again = is_table(pairs)
+    _refuse_what_needs_pixels(pairs, again=again, explain=explain, psf=psf, normalized=normalized)
     earlier = baseline and load_audit(baseline)
-    images = _read_psf(psf, source, explain)
+    table = _read_again(pairs, config) if again else None
+    source = None if again else open_pairs(pairs, columns=columns, pixel_scale=pixel_scale)
+    images = None if psf is None else _read_psf(psf, source)
     claim_folder(out, force=force)
     if junit:
         claim_file(junit, force=force)
-    for note in source.notes:
-        say(note, quiet=quiet)
-    with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
-        result = audit_pairs(
-            source,
-            config=config,
-            threads=threads,
-            advance=advance,
-            on_rejects=lambda rejects: write_rejects(rejects, out / "rejects.parquet"),
-        )
+    if again:
+        result = _judged_again(table, pairs, config)
+        write_rejects(result.rejects, out / "rejects.parquet")
+    else:
+        for note in source.notes:
+            say(note, quiet=quiet)
+        with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
+            result = audit_pairs(
+                source,
+                config=config,
+                psf=images,
+                normalized=normalized,
+                threads=threads,
+                advance=advance,
+                on_rejects=lambda rejects: write_rejects(rejects, out / "rejects.parquet"),
+            )
     result = replace(result, record=with_baseline(result.record, earlier))
     if explain:
         try:
@@ -87,12 +105,42 @@ def command(pairs, out, junit, baseline, pixel_scale, explain, psf, columns, con
     return exit_code(result.record["status"])
 
 
-def _read_psf(psf, source, explain):
-    """PSF images for the pairs of a source; None where none are given."""
-    if psf is None:
-        return None
-    if not explain:
-        raise ConfigError("--psf", got=f"{psf} without --explain", remedy="pass --explain, which alone uses it")
+def _refuse_what_needs_pixels(pairs, *, again, explain, psf, normalized):
+    """Refuse options that a measurement table, or each other, make meaningless."""
+    for option, given in (("--explain", explain), ("--psf", psf), ("--normalized", normalized)):
+        if again and given:
+            raise ConfigError(option, got=f"{pairs}, a measurement table", expected="pairs, whose pixels can be read")
+    if explain and normalized:
+        raise ConfigError("--explain", got="--normalized as well", remedy="explain the pixels as they are stored")
+
+
+def _read_again(path, config):
+    """A measurement table that was measured as the config says."""
+    from gen5astro.config import MeasureConfig, as_dict
+    from gen5astro.table import read_table
+
+    table = read_table(path)
+    if config.measure != MeasureConfig() and as_dict(config.measure) != table.origin.settings:
+        raise ConfigError(
+            "section measure of the config",
+            got="other values than the measurement table was made with",
+            remedy="audit the pairs themselves to measure them in another way",
+        )
+    return table
+
+
+def _judged_again(table, path, config):
+    """An audit of a measurement table, with the rejects that lie beside it; no pixel is read."""
+    from gen5astro.audit import AuditResult, judge_table
+    from gen5astro.report.record import read_rejects
+
+    rejects = read_rejects(Path(path).with_name("rejects.parquet"))
+    record, table = judge_table(table, config)
+    return AuditResult(record, table, rejects if len(rejects) == table.origin.rejected else [], [])
+
+
+def _read_psf(psf, source):
+    """PSF images for the pairs of a source."""
     from gen5astro.io.psf import read_psf
     from gen5astro.sample import sample_path
 

@@ -11,7 +11,7 @@ def _explain(marks):
         return None
     sky = np.median(marks.sigma, axis=0)
     claim = marks.claim(
-        found.value * sky, found.error * sky, "nmgy / pix at the edge", found.value**2 / 3, size=found.pairs
+        found.value * sky, found.error * sky, f"{marks.unit} / pix at the edge", found.value**2 / 3, size=found.pairs
     )
     marks.clear("gradient_x", "gradient_y")
     return claim

@@ -112,6 +112,8 @@ class Marks:
 
     Attributes
     ----------
+    unit : str
+        Unit of a pixel.
     population : Population
         ``population(values)`` is the median over hosts and its error.
     values, errors : dict of float64 array, (n, band)
@@ -128,7 +130,7 @@ class Marks:
 
     def __init__(self, table):
         self.table = table
-        self.bands = table.bands
+        self.bands, self.unit = table.bands, table.origin.unit
         self.sigma = self.column("ctrl_sky_sigma")
         self.group = np.unique(table["group"], return_inverse=True)[1]
         self.population = Population(self.group)

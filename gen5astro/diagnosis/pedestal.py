@@ -13,7 +13,7 @@ def _explain(marks):
     varies = found.value > 2 * np.abs(signed)
     value, error = np.where(varies, found.value, signed), np.where(varies, found.error, error)
     sky = np.median(marks.sigma, axis=0)
-    claim = marks.claim(value * sky, error * sky, "nmgy / pix", value**2, size=marks.values["pedestal"])
+    claim = marks.claim(value * sky, error * sky, f"{marks.unit} / pix", value**2, size=marks.values["pedestal"])
     marks.clear("pedestal")
     return claim
 

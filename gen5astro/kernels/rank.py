@@ -9,7 +9,7 @@ from numba import njit
 
 from gen5astro.errors import ShapeError
 
-__all__ = ["auc", "between_auc", "bootstrap_auc", "draw_groups", "leave_out_groups"]
+__all__ = ["auc", "between_auc", "bootstrap_auc", "draw_groups"]
 
 _LANES = 128
 
@@ -101,25 +101,6 @@ def draw_groups(n_groups, n_draws, rng):
     return draws
 
 
-def leave_out_groups(n_groups, most):
-    """Make the draws of a jackknife: each leaves one block of groups out.
-
-    Parameters
-    ----------
-    n_groups : int
-        Number of groups.
-    most : int
-        Number of blocks; with no more groups than that, a block is a group.
-
-    Returns
-    -------
-    draws : int32 array, (blocks, n_groups)
-        0 for the groups of the block, 1 for all others.
-    """
-    blocks = min(n_groups, most)
-    return (np.arange(n_groups) % blocks != np.arange(blocks)[:, None]).astype(np.int32)
-
-
 def bootstrap_auc(scores, labels, groups, draws, *, between=False):
     """Compute the area under the ROC curve for every bootstrap draw over groups.
 
@@ -176,11 +157,17 @@ def _leave_out_own(scores, labels, groups, draws, areas):
     both = (weights @ positives) * (weights @ negatives)
     own = weights**2 @ (positives * negatives)
     for column, area in zip(scores.T, areas, strict=True):
-        order = np.lexsort((column, groups))
-        won = np.zeros(n_groups)
-        _win_within(column[order].astype(np.float64), labels[order], groups[order], won)
+        won = _own_wins(column, labels, groups, n_groups)
         with np.errstate(divide="ignore", invalid="ignore"):
             area[:] = (area * both - weights**2 @ won) / (both - own)
+
+
+def _own_wins(scores, labels, groups, n_groups):
+    """In how many comparisons within each group the positive scores higher, ties counting one half."""
+    order = np.lexsort((scores, groups))
+    won = np.zeros(n_groups)
+    _win_within(scores[order].astype(np.float64), labels[order], groups[order], won)
+    return won
 
 
 def _checked_scores(scores, labels):

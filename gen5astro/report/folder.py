@@ -24,7 +24,8 @@ def write_audit(result, out, *, junit=None):
     """
     out = Path(out)
     write_table(result.table, out / "measure.parquet")
-    write_audit_page(result.record, result.worst, out / "audit.html", rejects=result.rejects)
+    why = "" if result.worst else "only the measurement table was read; `gen5astro report` reads the pairs"
+    write_audit_page(result.record, result.worst, out / "audit.html", rejects=result.rejects, why=why)
     if junit is not None:
         write_junit(result.record, junit)
     write_json(result.record, out / "audit.json")

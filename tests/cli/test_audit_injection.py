@@ -223,7 +223,7 @@ def test_an_explanation_goes_into_record_page_and_terminal_and_leaves_the_exit_c
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--psf", "sample"), "--psf: got sample without --explain; pass --explain"),
+        (("--psf", "none.fits"), "PSF none.fits: got no such file"),
         (("--explain", "--psf", "none.fits"), "PSF none.fits: got no such file"),
         (("--explain", "--psf", "sample", "--pixel-scale", 0.2), "expected that of the pairs, 0.2"),
     ],
@@ -246,3 +246,46 @@ def test_an_explanation_that_is_interrupted_leaves_the_audit(clean, tmp_path, mo
     assert "was written" in result.stderr
     assert "without an explanation" in result.stderr
     assert "explanation" not in json.loads((tmp_path / "audit" / "audit.json").read_text())
+
+
+def test_a_measurement_table_is_judged_again_without_its_pairs(clean, tmp_path):
+    pairs = damage(clean, tmp_path / "pairs.parquet", [3], lambda payload: b"no archive")
+    assert run(pairs, "--out", tmp_path / "first", *QUICK, "--set", "min_effective_hosts=15").exit_code == 0
+    pairs.unlink()
+    table = tmp_path / "first" / "measure.parquet"
+    limit = "limits.arc_localization.arc_share=[1.1, inf]"
+    result = run(table, "--out", tmp_path / "again", *QUICK, "--set", "min_effective_hosts=15", "--set", limit)
+    assert result.exit_code == 3, result.output
+    first, again = (json.loads((tmp_path / each / "audit.json").read_text()) for each in ("first", "again"))
+    failed = {name for name, gate in again["gates"].items() if gate["status"] == "FAIL"}
+    assert failed - {"six_channel_viability"} == {"arc_localization"}
+    assert again["counts"] == first["counts"]
+    assert again["counts"]["rejected"] == 1
+    assert again["provenance"]["input_digest"] == first["provenance"]["input_digest"]
+    page = (tmp_path / "again" / "audit.html").read_text()
+    assert "only the measurement table was read" in page
+    assert "no archive" not in page
+    assert "row 3" in page.lower() or ">3</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--explain",), "--explain: got"),
+        (("--psf", "sample"), "--psf: got"),
+        (("--normalized",), "a measurement table; expected pairs, whose pixels can be read"),
+        (("--set", "measure.core_radius_arcsec=2.0"), "audit the pairs themselves"),
+    ],
+)
+def test_a_measurement_table_holds_no_pixels(clean, tmp_path, options, words):
+    assert run(clean, "--out", tmp_path / "first", *QUICK).exit_code in (0, 3)
+    result = run(tmp_path / "first" / "measure.parquet", "--out", tmp_path / "again", *QUICK, *options)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not (tmp_path / "again").exists()
+
+
+def test_normalized_pixels_are_not_explained(clean, tmp_path):
+    result = run(clean, "--out", tmp_path / "audit", *QUICK, "--explain", "--normalized")
+    assert result.exit_code == 2
+    assert "explain the pixels as they are stored" in result.output

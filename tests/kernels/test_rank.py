@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from gen5astro.errors import ShapeError
-from gen5astro.kernels.rank import auc, between_auc, bootstrap_auc, draw_groups, leave_out_groups
+from gen5astro.kernels.rank import auc, between_auc, bootstrap_auc, draw_groups
 from tests import reference
 
 ROWS = st.lists(st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 4)), min_size=1, max_size=40)
@@ -111,13 +111,6 @@ def test_a_group_that_is_drawn_twice_is_not_compared_with_itself():
     areas = bootstrap_auc(scores, labels, groups, draws, between=True)[:, 0]
     expected = [count_between(scores, labels, groups, draw) for draw in draws]
     np.testing.assert_allclose(areas, expected, atol=1e-12)
-
-
-def test_a_jackknife_leaves_each_group_out_once():
-    np.testing.assert_array_equal(leave_out_groups(4, 100), 1 - np.eye(4))
-    draws = leave_out_groups(1000, 30)
-    assert draws.shape == (30, 1000)
-    assert ((draws == 0).sum(axis=0) == 1).all()
 
 
 def test_bad_shapes_are_named():
