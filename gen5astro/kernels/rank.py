@@ -152,14 +152,16 @@ def bootstrap_auc(scores, labels, groups, draws, *, between=False):
 def _leave_out_own(scores, labels, groups, draws, areas):
     """Take the comparisons within groups out of areas (column, draw)."""
     n_groups = draws.shape[1]
-    weights = draws.astype(np.float64)
-    positives, negatives = (np.bincount(groups[labels == side], minlength=n_groups) for side in (True, False))
-    both = (weights @ positives) * (weights @ negatives)
-    own = weights**2 @ (positives * negatives)
-    for column, area in zip(scores.T, areas, strict=True):
-        won = _own_wins(column, labels, groups, n_groups)
+    counts = np.column_stack([np.bincount(groups[labels == side], minlength=n_groups) for side in (True, False)])
+    won = np.column_stack([_own_wins(column, labels, groups, n_groups) for column in scores.T])
+    own = np.column_stack([counts[:, 0] * counts[:, 1], won])
+    for begin in range(0, len(draws), _LANES):
+        some = slice(begin, begin + _LANES)
+        weights = draws[some].astype(np.float64)
+        both = np.prod(weights @ counts, axis=1)
+        within = np.square(weights, out=weights) @ own
         with np.errstate(divide="ignore", invalid="ignore"):
-            area[:] = (area * both - weights**2 @ won) / (both - own)
+            areas[:, some] = (areas[:, some] * both - within[:, 1:].T) / (both - within[:, 0])
 
 
 def _own_wins(scores, labels, groups, n_groups):
