@@ -5,7 +5,13 @@ from dataclasses import asdict, dataclass, field
 from gen5astro.report.appearance import interval_text, look, number, spread, stratum_text
 from gen5astro.report.causes import NO_FAULT, shown_magnitudes
 from gen5astro.report.explanation import explanation_sentence
-from gen5astro.report.findings import core_rows, deciding_finding, gates_with, top_cause
+from gen5astro.report.findings import (
+    core_rows,
+    deciding_finding,
+    gates_with,
+    recommended_normalizer,
+    top_cause,
+)
 from gen5astro.report.sentences import join, worst_core_row
 from gen5astro.verdict import Status
 
@@ -218,7 +224,7 @@ def _without_ctrl(record):
         "Use the view single, which needs no ctrl, and a normalizer that reads the image alone: normalization_leakage "
         f"says {look(_status(record, gate)).word} of the one that is configured"
     )
-    best = next((each["name"].partition(":")[2] for each in found if each["name"].startswith("recommended:")), None)
+    best = recommended_normalizer(record)
     answer += f", and recommends {best}." if best else "."
     others = [each for each in found if each["name"].startswith(("statistics_auc:", "core_excess_auc:"))]
     return answer, [*judged, *(each for each in others if not each["name"].endswith(":pair"))]

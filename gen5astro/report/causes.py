@@ -40,6 +40,8 @@ class ShownCause:
         Whether it is a fault of the injection, rather than ``physical`` or ``unknown``.
     share : float or None
         Its share of the variance of all that is no arc.
+    leakage : float or None
+        Its share of the leakage of core, sky and noise; None where nothing leaks.
     look_first : str
         Where to look in the injection code.
     magnitude : list of tuple of str
@@ -55,6 +57,7 @@ class ShownCause:
     is_named: bool
     is_known: bool
     share: float | None
+    leakage: float | None
     look_first: str
     magnitude: list[tuple[str, str]]
     scaling: list[tuple[str, str]]
@@ -86,6 +89,7 @@ def shown_causes(record):
                 is_named=cause["name"] == diagnosis.get("top") or (cause.get("confidence") or 0.0) >= LIKELY,
                 is_known=cause["name"] not in NO_FAULT,
                 share=cause.get("share"),
+                leakage=cause.get("leakage"),
                 look_first=cause.get("look_first") or "",
                 magnitude=[(band, magnitude_text(each)) for band, each in (cause.get("magnitude") or {}).items()],
                 scaling=scaling_rows(cause.get("scaling")),

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from gen5astro.verdict import Status
 
-__all__ = ["CoreRow", "classic_threshold", "core_rows", "deciding_finding", "gates_with", "top_cause"]
+__all__ = [
+    "CoreRow",
+    "NormalizerRow",
+    "classic_threshold",
+    "core_rows",
+    "deciding_finding",
+    "gates_with",
+    "normalizer_rows",
+    "recommended_normalizer",
+    "top_cause",
+]
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,67 @@ def core_rows(record, *, view=None):
             found.setdefault(place, {})[kind] = finding
     rows = [CoreRow(*place, **kinds) for place, kinds in found.items()]
     return [row for row in rows if view is None or row.view == view]
+
+
+@dataclass(frozen=True)
+class NormalizerRow:
+    """What one kind of normalizer tells of the arc.
+
+    Parameters
+    ----------
+    kind : str
+        The kind.
+    statistics, core, excess : dict or None
+        The findings: AUC of location and scale, of the core, and what the core has beyond the ctrl's scaling.
+    """
+
+    kind: str
+    statistics: dict | None = None
+    core: dict | None = None
+    excess: dict | None = None
+
+
+def normalizer_rows(record):
+    """Compare the normalizers of an audit.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    rows : list of NormalizerRow
+        In the order of the record; empty where it has no gate ``normalization_leakage``.
+    """
+    fields = {"statistics_auc": "statistics", "core_auc": "core", "core_excess_auc": "excess"}
+    found = {}
+    for finding in _normalizer_findings(record):
+        name, colon, kind = finding["name"].partition(":")
+        if colon and name in fields:
+            found.setdefault(kind, {})[fields[name]] = finding
+    return [NormalizerRow(kind, **numbers) for kind, numbers in found.items()]
+
+
+def recommended_normalizer(record):
+    """Find the normalizer that an audit recommends.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    kind : str or None
+        None where it recommends none.
+    """
+    names = (finding["name"].partition(":") for finding in _normalizer_findings(record))
+    return next((kind for name, _, kind in names if name == "recommended"), None)
+
+
+def _normalizer_findings(record):
+    return record.get("gates", {}).get("normalization_leakage", {}).get("findings") or ()
 
 
 def deciding_finding(gate):

@@ -17,7 +17,13 @@ from gen5astro.report.explanation import (
     share_plot,
     share_strata,
 )
-from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
+from gen5astro.report.findings import (
+    classic_threshold,
+    core_rows,
+    deciding_finding,
+    normalizer_rows,
+    recommended_normalizer,
+)
 from gen5astro.report.images import lupton_uri, triplet
 from gen5astro.report.json import write_text
 from gen5astro.report.methods import cited, methods_paragraph
@@ -78,6 +84,9 @@ def audit_page(record, worst, *, rejects=(), why=""):
         share_strata=share_strata(record),
         misses=misses(record),
         causes=shown_causes(record),
+        normalizers=normalizer_rows(record),
+        recommended=recommended_normalizer(record),
+        configured=record.get("provenance", {}).get("config", {}).get("normalize", {}).get("kind"),
         baseline=baseline,
         changed=comparison_sentence(baseline) if baseline else "",
         pictures=pictures,

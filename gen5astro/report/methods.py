@@ -103,9 +103,11 @@ def _sample(record):
     if source.get("shape") and source.get("pixel_scale") and source.get("bands"):
         height, width = source["shape"]
         sentence += f" ({join(source['bands'])}; {width} x {height} pixels of {number(source['pixel_scale'])} arcsec)"
+    seen = source.get("normalizer")
+    scaled = f" Each image was first scaled by the normalizer {seen}, as a network sees it." if seen else ""
     rejected = counts.get("rejected")
     lost = f" Of {number(counts.get('read'))} rows, {number(rejected)} could not be read." if rejected else ""
-    return f"{sentence}, with gen5astro.{lost}"
+    return f"{sentence}, with gen5astro.{scaled}{lost}"
 
 
 def _groups(record):
@@ -135,12 +137,14 @@ def _classifier(record):
     folds, draws, permutations = (_setting(record, "audit", key) for key in ("folds", "bootstraps", "permutations"))
     if "core_leakage" not in record.get("gates", {}) or folds is None or draws is None:
         return ""
+    allowed, measured = _setting(record, "audit", "judge_pairs"), record.get("counts", {}).get("measured") or 0
+    most = f" on {number(allowed)} of the pairs" if allowed is not None and measured > allowed else ""
     null = "" if not permutations else f", and the null from {number(permutations)} label permutations [@ojala2010]"
     return (
         "A standardized logistic regression [@scikitlearn2011] on brightnesses, concentrations and colors of the core "
-        f"was cross-validated in {number(folds)} folds that keep groups whole; its score is the area under the ROC "
-        f"curve [@hanley1982], AUC. Intervals (95 %) are from {number(draws)} bootstrap draws over groups [@efron1979]"
-        f"{null}."
+        f"was cross-validated{most} in {number(folds)} folds that keep groups whole; its score is the area under the "
+        "ROC curve [@hanley1982], AUC, over comparisons between different groups. Intervals (95 %) are from "
+        f"{number(draws)} bootstrap draws over groups [@efron1979]{null}."
     )
 
 
@@ -210,11 +214,11 @@ def _aside(words):
 def _judgment(record):
     findings = record.get("gates", {}).get("core_leakage", {}).get("findings") or ()
     limit = next((limits_text(each.get("low"), each.get("high")) for each in findings if _limited(each)), "")
-    parts = (
-        [f"An unexplained AUC {limit} was allowed in each stratum, without correction for their number."]
-        if limit
-        else []
+    allowed = (
+        f"An unexplained AUC {limit} was allowed in each stratum; one beyond that failed where its interval, at a "
+        "level divided by the number of strata (Bonferroni), lay above zero."
     )
+    parts = [allowed] if limit else []
     kinds = {
         "passed": (Status.PASS,),
         "did not apply": (Status.SKIP,),

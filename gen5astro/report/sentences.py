@@ -98,6 +98,8 @@ def _headline(record):
     status = record.get("status")
     core = record.get("gates", {}).get("core_leakage", {}).get("status")
     if status == Status.PASS:
+        if _is_marked(record):
+            return "No gate fails, but the injection leaves a mark."
         return "The injection is clean."
     if status == Status.FAIL:
         if core == Status.FAIL:
@@ -110,6 +112,11 @@ def _headline(record):
     if status == Status.SKIP:
         return "Nothing was judged."
     return f"The audit is incomplete: {join(gates_with(record, Status.ERROR)) or 'a gate'} could not be computed."
+
+
+def _is_marked(record):
+    """Whether the diagnosis names something beside physics."""
+    return (record.get("diagnosis") or {}).get("top") not in (None, "physical")
 
 
 def _core_sentence(record):
@@ -145,6 +152,8 @@ def _cause_sentence(record):
     top = diagnosis.get("top")
     if not top or (top == "physical" and record.get("status") == Status.PASS):
         return ""
+    if top == "physical":
+        return "The residuals bear no mark of a known fault."
     if top == "unknown":
         return "No single known cause explains it."
     confidence = (top_cause(record) or {}).get("confidence")
@@ -181,13 +190,15 @@ def next_steps(record):
     label = record.get("input", {}).get("label") or "PAIRS"
     steps = []
     cause = top_cause(record) or {}
-    if cause.get("look_first") and record.get("status") == Status.FAIL:
+    if cause.get("look_first") and _is_marked(record):
         steps.append(f"{cause['name']}: {cause['look_first']}")
     failed = gates_with(record, Status.FAIL, Status.ERROR)
     steps += [f"{name}: {advice}" for name, advice in ADVICE.items() if name in failed]
     thin = gates_with(record, Status.INSUFFICIENT)
     if thin:
         steps.append(f"{join(thin)}: bring more hosts; more injections into the same hosts do not help.")
+    if record.get("status") == Status.PASS and _is_marked(record):
+        steps.append("Mend it before a larger set is made: what is too faint to leak here may not be in more pairs.")
     if record.get("status") == Status.PASS:
         steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json`")
     elif failed:

@@ -7,9 +7,23 @@ import numpy as np
 import pytest
 
 from gen5astro.io.pairs import Reject
-from gen5astro.report.html import write_audit_page, write_demo_page, write_evaluation_page, write_training_page
+from gen5astro.report.html import (
+    audit_page,
+    write_audit_page,
+    write_demo_page,
+    write_evaluation_page,
+    write_training_page,
+)
 from tests.report.pages import PAGES
-from tests.report.records import make_audit, make_demo, make_evaluation, make_training, make_worst
+from tests.report.records import (
+    make_audit,
+    make_demo,
+    make_evaluation,
+    make_finding,
+    make_gate,
+    make_training,
+    make_worst,
+)
 
 _VOID = {"meta", "link", "br", "img", "hr", "input", "col"}
 _SCRIPT = "<script>alert(1)</script>"
@@ -159,3 +173,22 @@ def test_numbers_that_are_missing_are_dashes_not_words(tmp_path):
     text = (tmp_path / "audit.html").read_text(encoding="utf-8")
     visible = re.sub(r"<style.*?</style>", "", text, flags=re.S)
     assert not re.search(r">\s*(None|nan|NaN)\s*<", visible)
+
+
+def test_normalizers_are_compared_and_one_is_recommended():
+    record = make_audit()
+    findings = [
+        make_finding(f"{name}:{kind}", value, "SKIP", view="single", interval=[value - 0.01, value + 0.01])
+        for kind, value in (("sky", 0.503), ("standard", 0.641), ("pair", 0.5))
+        for name in ("statistics_auc", "core_auc", "core_excess_auc")
+    ]
+    findings.append(make_finding("recommended:sky", 0.003, "SKIP", view="single"))
+    record["gates"]["normalization_leakage"] = make_gate("PASS", *findings)
+    record["provenance"]["config"]["normalize"] = {"kind": "standard"}
+    page = audit_page(record, [])
+    table = page[page.index("What a normalizer would add") :]
+    assert "Recommended: <strong>sky</strong>" in table
+    assert "0.641 \N{PLUS-MINUS SIGN} 0.010" in table
+    assert "needs a ctrl" in table
+    assert "configured" in table
+    assert "What a normalizer would add" not in audit_page(make_audit(), [])

@@ -36,6 +36,16 @@ def test_the_numbers_are_those_of_the_record():
         assert words in paragraph, words
 
 
+def test_what_was_judged_is_said():
+    record = full_audit(excess=0.14)
+    record["provenance"]["config"]["audit"]["judge_pairs"] = 500
+    record["input"]["normalizer"] = "sky"
+    paragraph = methods_paragraph(record)
+    assert "cross-validated on 500 of the pairs in 5 folds" in paragraph
+    assert "scaled by the normalizer sky" in paragraph
+    assert "divided by the number of strata (Bonferroni)" in paragraph
+
+
 def test_statistics_and_libraries_are_cited():
     record = full_audit()
     assert {

@@ -138,3 +138,22 @@ def test_an_evaluation_says_what_it_refuses_to_state():
     assert "At a false-positive rate of 10 % it finds 82 %" in verdict.sentence
     assert "too few negatives to state completeness at 1 %" in verdict.sentence
     assert evaluation_verdict({"metrics": []}).headline == "No AUC could be stated."
+
+
+def test_a_mark_that_leaks_nothing_is_not_called_clean():
+    record = make_audit()
+    record["diagnosis"] = {"top": "gain", "causes": [{"name": "gain", "confidence": 1.0, "look_first": "zero points"}]}
+    verdict = audit_verdict(record)
+    assert verdict.headline == "No gate fails, but the injection leaves a mark."
+    assert "gain (confidence 1.00)" in verdict.sentence
+    steps = next_steps(record)
+    assert steps[0] == "gain: zero points"
+    assert any("Mend it" in step for step in steps)
+
+
+def test_a_failed_gate_without_a_known_mark_says_so():
+    record = make_audit()
+    record["status"] = "FAIL"
+    record["diagnosis"] = {"top": "physical", "causes": [{"name": "physical", "confidence": 0.9, "look_first": "x"}]}
+    assert "no mark of a known fault" in audit_verdict(record).sentence
+    assert not any(step.startswith("physical") for step in next_steps(record))
