@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gen5astro.report.appearance import interval_text, number, spread, stratum_text
+from gen5astro.report.causes import magnitude_text
 from gen5astro.report.findings import CoreRow, classic_threshold, core_rows, gates_with, top_cause
 from gen5astro.verdict import Status
 
@@ -158,7 +159,20 @@ def _cause_sentence(record):
         return "No single known cause explains it."
     confidence = (top_cause(record) or {}).get("confidence")
     sure = "" if confidence is None else f" (confidence {number(confidence, places=2)})"
-    return f"Most likely cause: {top}{sure}."
+    return f"Most likely cause: {top}{_size(top_cause(record))}{sure}."
+
+
+def _size(cause):
+    """Size of a cause in the band that knows it best."""
+    known = [
+        (each["error"] / abs(each["value"]), band, each)
+        for band, each in ((cause or {}).get("magnitude") or {}).items()
+        if isinstance(each, dict) and each.get("error") and each.get("value")
+    ]
+    if not known:
+        return ""
+    _, band, magnitude = min(known, key=lambda each: each[0])
+    return f" of {magnitude_text(magnitude)} in {band}"
 
 
 def _other_gates(record):

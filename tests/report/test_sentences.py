@@ -25,7 +25,10 @@ def test_a_faulty_audit_says_how_much_and_why():
     verdict = audit_verdict(make_audit(excess=0.14))
     assert verdict.headline == "The injection changes more than the arc."
     assert "0.14 ± 0.02 is unexplained" in verdict.sentence
-    assert "Most likely cause: pedestal (confidence 0.99)." in verdict.sentence
+    assert (
+        "Most likely cause: pedestal of 0.00250 \N{PLUS-MINUS SIGN} 0.00010 nmgy / pix in g (confidence 0.99)."
+        in verdict.sentence
+    )
     assert "sky_leakage did not pass either." in verdict.sentence
 
 
