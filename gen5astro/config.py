@@ -22,6 +22,7 @@ __all__ = [
     "InjectConfig",
     "MeasureConfig",
     "NormalizerSpec",
+    "SelfTestConfig",
     "TrainConfig",
     "as_dict",
     "describe",
@@ -168,12 +169,23 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class SelfTestConfig:
+    """How the audit is tried out on planted faults."""
+
+    pairs: int = _key(1000, "pairs a set")
+    sets: int = _key(3, "sets a fault and strength")
+    clean_sets: int = _key(50, "sets without a fault; of 50, one false alarm is the 2 % that is allowed")
+    together: bool = _key(False, "plant every two faults at once as well, at the third strength of each")
+    seed: int = _key(0, "seed of the sets' pairs and noise, beside audit.seed")
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings.
 
     Parameters
     ----------
-    measure, audit, normalize, build, inject, train, evaluate : dataclass instance
+    measure, audit, normalize, build, inject, train, evaluate, selftest : dataclass instance
         The sections.
     """
 
@@ -184,6 +196,7 @@ class Config:
     inject: InjectConfig = field(default_factory=InjectConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    selftest: SelfTestConfig = field(default_factory=SelfTestConfig)
 
 
 def as_dict(config):

@@ -16,7 +16,7 @@ from gen5astro.errors import ConfigError
 __all__ = ["default_threads", "map_blocks", "remember_interrupts"]
 
 _interrupted = threading.Event()
-_mapping = threading.Event()
+_mapping: set[object] = set()  # what is being mapped: more than one thing where the work on a block maps blocks itself
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def remember_interrupts():
     """
 
     def handle(_number, _frame):
-        if _mapping.is_set() and not _interrupted.is_set():
+        if _mapping and not _interrupted.is_set():
             _interrupted.set()
         else:
             raise KeyboardInterrupt
@@ -93,7 +93,7 @@ def map_blocks(function, blocks, *, threads=None):
         raise ConfigError("threads", got=threads, expected="1 or more")
     pool = ThreadPoolExecutor(threads, thread_name_prefix="gen5astro")
     pending: deque = deque()
-    _mapping.set()
+    _mapping.add(pool)
     try:
         for block in blocks:
             pending.append(pool.submit(function, block))
@@ -102,7 +102,7 @@ def map_blocks(function, blocks, *, threads=None):
         while pending:
             yield _next_result(pending)
     finally:
-        _mapping.clear()
+        _mapping.discard(pool)
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -123,3 +123,22 @@ def test_an_interrupt_outside_the_mapping_acts_at_once():
                 os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_map_that_ends_inside_another_leaves_the_outer_interrupt_remembered():
+    seen = []
+
+    def nested(block):
+        return sum(map_blocks(abs, range(3), threads=1)) + block
+
+    def work():
+        for block in map_blocks(nested, range(100), threads=1):
+            seen.append(block)
+            if len(seen) == 2:
+                # Were the end of an inner map taken for that of the outer one, this would raise here.
+                signal.raise_signal(signal.SIGINT)
+                seen.append("remembered")
+
+    with pytest.raises(KeyboardInterrupt), remember_interrupts():
+        work()
+    assert seen == [3, 4, "remembered"]

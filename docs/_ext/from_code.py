@@ -147,8 +147,12 @@ class Faults(FromCode):
         """Return the lines."""
         from gen5astro.inject.faults import FAULTS
 
-        rows = [[code(name), f"{each.default:g}", each.unit, each.doc] for name, each in FAULTS.items()]
-        return table(["fault", "default", "unit of the strength", "what it does"], rows, [3, 1, 3, 6])
+        rows = [
+            [code(name), f"{each.default:g}", ", ".join(f"{grade:g}" for grade in each.grades), each.unit, each.doc]
+            for name, each in FAULTS.items()
+        ]
+        header = ["fault", "default", "grades of the self-test", "unit of the strength", "what it does"]
+        return table(header, rows, [3, 1, 3, 3, 6])
 
 
 class Library(FromCode):

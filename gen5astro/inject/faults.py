@@ -2,6 +2,13 @@
 
 Each changes the stamp and leaves the arc's own light alone unless it says otherwise; the ctrl is never touched. They
 are what `audit-injection` must find.
+
+A fault has four *grades*, strengths from weak to strong, at which ``audit-injection --self-test`` plants it. The third
+is the one at which the diagnosis promises to name the cause: about as small as a mistake that is made in practice and
+that a network would learn. So it is a pedestal of 0.2 sky sigmas a pixel (a background estimated on another mesh), a
+gain error of 2 % (a zero point), a shift of 0.1 pix (a resampling by the wrong half pixel, in part), and a PSF that is
+too wide by 0.5 pix in quadrature: 3 to 5 % at the seeing of the sample. The first two grades are where detection is
+expected to fade, so that the self-test shows where it does; the fourth cannot be missed.
 """
 
 from collections.abc import Callable
@@ -25,6 +32,8 @@ class Fault:
     ----------
     default : float
         Strength when none is given.
+    grades : tuple of float, (4,)
+        Strengths of the self-test, weak to strong; at the third the diagnosis promises to name the cause.
     unit : str
         What the strength counts.
     doc : str
@@ -34,6 +43,7 @@ class Fault:
     """
 
     default: float
+    grades: tuple[float, float, float, float]
     unit: str
     doc: str
     apply: Callable
@@ -219,26 +229,57 @@ def _quantization(pair, strength):
 
 
 FAULTS = {
-    "pedestal": Fault(1.0, "sky sigmas a pixel", "adds a constant to every pixel of the stamp", _pedestal),
-    "gradient": Fault(1.0, "sky sigmas at the edge", "adds a plane that rises along x", _gradient),
-    "gain": Fault(1.15, "times the host", "multiplies the host, but not the arc, by a factor", _gain),
-    "host_light": Fault(0.15, "times the host", "adds the host's light, without its noise, once more", _host_light),
-    "noise_added": Fault(0.5, "sky sigmas", "adds white noise to the stamp", _noise_added),
+    "pedestal": Fault(
+        1.0, (0.05, 0.1, 0.2, 0.5), "sky sigmas a pixel", "adds a constant to every pixel of the stamp", _pedestal
+    ),
+    "gradient": Fault(
+        1.0, (0.1, 0.2, 0.5, 1.0), "sky sigmas at the edge", "adds a plane that rises along x", _gradient
+    ),
+    "gain": Fault(
+        1.15, (1.005, 1.01, 1.02, 1.05), "times the host", "multiplies the host, but not the arc, by a factor", _gain
+    ),
+    "host_light": Fault(
+        0.15,
+        (0.01, 0.02, 0.05, 0.15),
+        "times the host",
+        "adds the host's light, without its noise, once more",
+        _host_light,
+    ),
+    "noise_added": Fault(0.5, (0.1, 0.15, 0.25, 0.5), "sky sigmas", "adds white noise to the stamp", _noise_added),
     "noise_redrawn": Fault(
-        1.0, "sky sigmas", "replaces the noise of the host's sky by new white noise", _noise_redrawn
+        1.0,
+        (0.9, 1.0, 1.2, 1.5),
+        "sky sigmas",
+        "replaces the noise of the host's sky by new white noise",
+        _noise_redrawn,
     ),
     "own_normalization": Fault(
         1.0,
+        (0.1, 0.25, 0.5, 1.0),
         "parts of the effect",
         "scales the stamp by its own mean and standard deviation to the ctrl's",
         _own_normalization,
     ),
-    "misregistration": Fault(0.3, "pixels", "shifts the host under the arc along x", _misregistration),
-    "psf_mismatch": Fault(0.5, "pixels (sigma)", "blurs the host under the arc with a Gaussian", _psf_mismatch),
-    "kernel_shift": Fault(0.5, "pixels", "shifts the arc along x, as an off-center PSF kernel does", _kernel_shift),
-    "band_swap": Fault(1.0, "parts of the host", "puts each band's host into the next band", _band_swap),
-    "sky_subtraction": Fault(
-        1.0, "times the stamp's median", "subtracts the stamp's own median as if it were sky", _sky_subtraction
+    "misregistration": Fault(
+        0.3, (0.02, 0.05, 0.1, 0.3), "pixels", "shifts the host under the arc along x", _misregistration
     ),
-    "quantization": Fault(1.0, "sky sigmas a step", "rounds the stamp to whole steps", _quantization),
+    "psf_mismatch": Fault(
+        0.5, (0.15, 0.3, 0.5, 0.7), "pixels (sigma)", "blurs the host under the arc with a Gaussian", _psf_mismatch
+    ),
+    "kernel_shift": Fault(
+        0.5, (0.25, 0.5, 1.0, 2.0), "pixels", "shifts the arc along x, as an off-center PSF kernel does", _kernel_shift
+    ),
+    "band_swap": Fault(
+        1.0, (0.05, 0.1, 0.25, 1.0), "parts of the host", "puts each band's host into the next band", _band_swap
+    ),
+    "sky_subtraction": Fault(
+        1.0,
+        (0.1, 0.25, 0.5, 1.0),
+        "times the stamp's median",
+        "subtracts the stamp's own median as if it were sky",
+        _sky_subtraction,
+    ),
+    "quantization": Fault(
+        1.0, (0.1, 0.3, 1.0, 2.0), "sky sigmas a step", "rounds the stamp to whole steps", _quantization
+    ),
 }

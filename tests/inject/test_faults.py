@@ -45,6 +45,15 @@ def test_the_default_strength_is_the_one_that_is_listed(pairs, name):
     assert np.array_equal(plant(pairs, name), plant(pairs, name, FAULTS[name].default))
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_grade_changes_the_stamp_more_than_the_one_before(pairs, name):
+    grades = FAULTS[name].grades
+    changed = [np.std(plant(pairs, name, grade) - pairs[0]) for grade in grades]
+    assert len(grades) == 4
+    assert sorted(grades) == list(grades)
+    assert 0 < changed[0] < changed[1] < changed[2] < changed[3]
+
+
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"gain", "noise_redrawn", "quantization"}))
 def test_no_strength_is_no_fault(pairs, name):
     assert plant(pairs, name, 0.0) == pytest.approx(pairs[0], abs=2e-6)
