@@ -1,13 +1,13 @@
-"""What an audit leaves in its folder."""
+"""What an audit, and a self-test of it, leave in their folders."""
 
 from pathlib import Path
 
-from gen5astro.report.html import write_audit_page
+from gen5astro.report.html import write_audit_page, write_selftest_page
 from gen5astro.report.json import write_json
 from gen5astro.report.junit import write_junit
 from gen5astro.table import write_table
 
-__all__ = ["write_audit"]
+__all__ = ["write_audit", "write_selftest"]
 
 
 def write_audit(result, out, *, junit=None):
@@ -29,3 +29,18 @@ def write_audit(result, out, *, junit=None):
     if junit is not None:
         write_junit(result.record, junit)
     write_json(result.record, out / "audit.json")
+
+
+def write_selftest(record, out):
+    """Write ``selftest.html`` and, last, ``selftest.json``.
+
+    Parameters
+    ----------
+    record : dict
+        A self-test's record.
+    out : path-like
+        Folder that is there; files in it are replaced.
+    """
+    out = Path(out)
+    write_selftest_page(record, out / "selftest.html")
+    write_json(record, out / "selftest.json")

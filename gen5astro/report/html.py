@@ -27,9 +27,26 @@ from gen5astro.report.findings import (
 from gen5astro.report.images import lupton_uri, triplet
 from gen5astro.report.json import write_text
 from gen5astro.report.methods import cited, methods_paragraph
+from gen5astro.report.selftest import (
+    grade_grid,
+    power_plot,
+    selftest_verdict,
+    share_text,
+    shown_gates,
+    taken_for,
+    terms_sentence,
+)
 from gen5astro.report.sentences import audit_verdict, classic_fails, comparison_verdict, evaluation_verdict, next_steps
 
-__all__ = ["audit_page", "write_audit_page", "write_demo_page", "write_evaluation_page", "write_training_page"]
+__all__ = [
+    "audit_page",
+    "selftest_page",
+    "write_audit_page",
+    "write_demo_page",
+    "write_evaluation_page",
+    "write_selftest_page",
+    "write_training_page",
+]
 
 _THETA_E = re.compile("(?:theta|\N{GREEK SMALL LETTER THETA})_E(?![\\w])")
 
@@ -95,6 +112,57 @@ def audit_page(record, worst, *, rejects=(), why=""):
         methods=methods_paragraph(record),
         bibtex="\n\n".join(each.bibtex(key) for key, each in cited(record).items()),
     )
+
+
+def write_selftest_page(record, path):
+    """Write the page of a self-test.
+
+    Parameters
+    ----------
+    record : dict
+        A self-test's record.
+    path : path-like
+        File to make or replace.
+    """
+    write_text(selftest_page(record), path)
+
+
+def selftest_page(record):
+    """Return the page of a self-test.
+
+    Parameters
+    ----------
+    record : dict
+        A self-test's record.
+
+    Returns
+    -------
+    page : str
+        HTML.
+    """
+    fired, silent, advisory = shown_gates(record)
+    header, grid = grade_grid(record) if record["faults"] else ([], {})
+    return _render(
+        "selftest.html.j2",
+        record=record,
+        verdict=selftest_verdict(record),
+        alarms=_alarms(record["clean"], (*fired, *silent)),
+        terms=terms_sentence(record),
+        header=header,
+        grid=grid,
+        fired=fired,
+        silent=silent,
+        advisory=advisory,
+        plot=power_plot(record),
+    )
+
+
+def _alarms(clean, gates):
+    """Rows of the table of false alarms: the causes, then every gate that counts."""
+    if not clean:
+        return []
+    causes = [("a fault is named", clean["other_named"]), ("a fault is put first", clean["other_top"])]
+    return [*causes, ("any gate fires", clean["any_gate"]), *((gate, clean["gates"][gate]) for gate in gates)]
 
 
 def write_evaluation_page(record, path, *, images=None):
@@ -209,6 +277,8 @@ def _environment():
         of_kind=of_kind,
         percent=percent,
         percent_interval=percent_interval,
+        share_text=share_text,
+        taken_for=taken_for,
     )
     environment.filters.update(
         number=number, interval=interval_text, spread=spread, stratum=stratum_text, words=_words, prose=_prose

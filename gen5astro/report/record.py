@@ -1,12 +1,22 @@
-"""Reading an audit's record back, and its worst pairs, so that it can be shown again."""
+"""Reading records back, and an audit's worst pairs, so that they can be shown again."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 
-from gen5astro.errors import FormatError, Gen5Error
+from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
 from gen5astro.io.pairs import BlockRef, Reject
 from gen5astro.verdict import Status
 
-__all__ = ["load_audit", "read_rejects", "read_worst"]
+__all__ = ["is_selftest", "load_audit", "load_selftest", "read_rejects", "read_worst"]
+
+_OF_A_SELFTEST = {
+    *("status", "shortfalls", "gates", "clean", "faults", "together", "complete", "notes", "counts", "input", "limits")
+}
+_OF_A_FAULT = {
+    *("fault", "strength", "unit", "grade", "promised", "sets", "right", "named", "mistaken_for", "any_gate", "gates")
+}
 
 
 def load_audit(path):
@@ -46,6 +56,68 @@ def load_audit(path):
         findings = gate.get("findings") or []
         if not all(isinstance(each, dict) and {"name", "value", "status"} <= set(each) for each in findings):
             raise FormatError(f"audit {path}", got=f"findings of {name} without name, value or status")
+    return record
+
+
+def is_selftest(path):
+    """Tell whether a file is the record of a self-test, of whatever version.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file, or none.
+
+    Returns
+    -------
+    is_selftest : bool
+        Whether it is JSON that says so.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and str(record.get("schema")).startswith("gen5astro-selftest/")
+
+
+def load_selftest(path):
+    """Read a self-test's record and check that it has the shape that every view of it rests on.
+
+    Parameters
+    ----------
+    path : path-like
+        ``selftest.json``.
+
+    Returns
+    -------
+    record : dict
+        The record.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    FormatError
+        If it is not JSON, or lacks what a self-test has.
+    SchemaError
+        If it is not a self-test of the version that this code knows.
+    """
+    from gen5astro.selftest import SCHEMA
+
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"self-test {path}", got="no such file", expected="selftest.json of --self-test")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"self-test {path}", got=str(error), expected="JSON") from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise SchemaError(f"self-test {path}", got=f"schema {schema}", expected=SCHEMA, remedy="run it again")
+    lacking = sorted(_OF_A_SELFTEST - set(record))
+    if lacking or record["status"] not in list(Status):
+        raise FormatError(f"self-test {path}", got=f"no {', '.join(lacking) or 'status'}", expected="a whole record")
+    if not all(isinstance(row, dict) and set(row) >= _OF_A_FAULT for row in record["faults"]):
+        raise FormatError(f"self-test {path}", got="faults without their numbers", expected="a whole record")
     return record
 
 

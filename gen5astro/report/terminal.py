@@ -10,9 +10,17 @@ from gen5astro.report.baseline import comparison_sentence, of_kind
 from gen5astro.report.causes import shown_magnitudes
 from gen5astro.report.explanation import explanation_sentence, percent, percent_interval, share_strata
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
+from gen5astro.report.selftest import (
+    grade_grid,
+    selftest_verdict,
+    share_text,
+    shown_gates,
+    taken_for,
+    terms_sentence,
+)
 from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
-__all__ = ["print_audit", "print_demo", "print_evaluation", "print_training"]
+__all__ = ["print_audit", "print_demo", "print_evaluation", "print_selftest", "print_training"]
 
 
 def print_audit(record, *, console=None):
@@ -104,6 +112,69 @@ def print_evaluation(record, *, console=None):
             _add(table, each["name"], number(each.get("score"), places=3), f"{share} %")
         console.print(table)
     console.print(_counts(record.get("counts", {})))
+
+
+def print_selftest(record, *, console=None):
+    """Print a self-test: verdict, accuracy of the causes and power of the gates by grade, and the false alarms.
+
+    Parameters
+    ----------
+    record : dict
+        A self-test's record.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    verdict = selftest_verdict(record)
+    console.print(Text.assemble(_status(record["status"]), "  ", (verdict.headline, "bold")))
+    console.print(Text(verdict.sentence))
+    for note in record["notes"]:
+        console.print(Text(note, style="yellow"))
+    if record["faults"]:
+        console.print(_grades_table(record, "Sets in which the cause is put first", "right"))
+        console.print(_grades_table(record, "Sets in which a gate fires", "any_gate"))
+        console.print(_mistakes_table(record))
+    if record["clean"]:
+        console.print(_alarms_table(record))
+        console.print(Text(terms_sentence(record)))
+    console.print(_counts(record["counts"]))
+
+
+def _grades_table(record, title, key):
+    header, grid = grade_grid(record)
+    table = _table(title, ("fault", "kept"), *((name, "right") for name in header))
+    for fault, rows in grid.items():
+        cells = (f"{number(row['strength'])}: {share_text(row[key])}" if row else "" for row in rows)
+        _add(table, fault, *cells)
+    return table
+
+
+def _mistakes_table(record):
+    """What was planted at the promised grade, with the interval, and which gates saw it."""
+    table = _table(
+        "At the third grade, where the cause is promised",
+        ("fault", "kept"),
+        ("put first", "right"),
+        "taken for",
+        "gates that fire",
+    )
+    fired, _, _ = shown_gates(record)
+    for row in (row for row in record["faults"] if row["promised"]):
+        shares = {gate: row["gates"][gate] for gate in fired if row["gates"][gate]["count"]}
+        gates = [gate if each["share"] == 1 else f"{gate} {share_text(each)}" for gate, each in shares.items()]
+        _add(table, row["fault"], share_text(row["right"], interval=True), taken_for(row), ", ".join(gates))
+    return table
+
+
+def _alarms_table(record):
+    clean = record["clean"]
+    table = _table(f"False alarms on {number(clean['sets'])} clean sets", "what", ("share", "right"))
+    fired, silent, _ = shown_gates(record)
+    _add(table, "a fault is named", share_text(clean["other_named"], interval=True))
+    _add(table, "any gate fires", share_text(clean["any_gate"], interval=True))
+    for gate in (gate for gate in (*fired, *silent) if clean["gates"][gate]["count"]):
+        _add(table, f"{gate} fires", share_text(clean["gates"][gate], interval=True))
+    return table
 
 
 def print_training(summary, *, console=None):

@@ -2,8 +2,22 @@
 
 from gen5astro.io.pairs import Reject
 from gen5astro.report.baseline import with_baseline
-from gen5astro.report.html import write_audit_page, write_demo_page, write_evaluation_page, write_training_page
-from tests.report.records import make_audit, make_demo, make_evaluation, make_explanation, make_training, make_worst
+from gen5astro.report.html import (
+    write_audit_page,
+    write_demo_page,
+    write_evaluation_page,
+    write_selftest_page,
+    write_training_page,
+)
+from tests.report.records import (
+    make_audit,
+    make_demo,
+    make_evaluation,
+    make_explanation,
+    make_selftest,
+    make_training,
+    make_worst,
+)
 
 
 def _audit(path):
@@ -32,5 +46,6 @@ PAGES = {
     "explained": _explained,
     "evaluation": _evaluation,
     "training": lambda path: write_training_page(make_training(), path),
+    "selftest": lambda path: write_selftest_page(make_selftest(missed=("pedestal",), together=True), path),
     "demo": lambda path: write_demo_page(make_demo(), path),
 }

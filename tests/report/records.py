@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from gen5astro.inject.faults import FAULTS
+from gen5astro.kernels.residual import TERMS
+from gen5astro.selftest.sets import Outcome, TestSet
+from gen5astro.selftest.tally import summarize_outcomes
+
 STRATA = ("all", "theta_e<1", "1<=theta_e<2", "theta_e>=2", "arc_snr<20")
 _MEASURED = (0.71, 0.89, 0.74, 0.59, 0.66)
 
@@ -241,4 +246,47 @@ def make_demo():
         "links": links,
         "evaluation": make_evaluation(),
         "next": commands,
+    }
+
+
+def make_outcomes(*, sets=2, clean=4, false=0, missed=()):
+    """What an audit says of clean and of faulty sets: weak faults are taken for a gain, those in `missed` always."""
+    bands = ("g", "r", "z")
+    quiet = {"core_leakage": "PASS", "sky_leakage": "PASS", "split_integrity": "PASS", "six_channel_viability": "FAIL"}
+    advisory = frozenset({"six_channel_viability"})
+    means = np.full((len(TERMS), len(bands)), 1e-4)
+    outcomes = []
+    for at in range(clean):
+        top = "gain" if at < false else "physical"
+        terms = {f"host-{host}": np.stack([np.full_like(means, 10), 10 * means * (host + 1)]) for host in range(4)}
+        outcomes.append(Outcome(TestSet((), at), quiet, advisory, top, (top,), terms))
+    for name, fault in FAULTS.items():
+        for grade, strength in enumerate(fault.grades):
+            for at in range(sets):
+                right = name not in missed and (grade >= 2 or (grade == 1 and at == 0))
+                top = name if right else "gain" if name != "gain" else "host_light"
+                statuses = quiet | ({"sky_leakage": "FAIL"} if grade else {})
+                outcomes.append(Outcome(TestSet(((name, strength),), at), statuses, advisory, top, (top,), {}))
+    return outcomes
+
+
+def make_selftest(*, label="sample", notes=(), complete=True, together=False, **outcomes):
+    """A self-test's record."""
+    found = make_outcomes(**outcomes)
+    if together:
+        planted = (("gain", 1.02), ("pedestal", 0.2))
+        first = found[-1]
+        found += [
+            Outcome(TestSet(planted, at), first.gates, first.advisory, "gain", ("gain", "pedestal")[: 2 - at], {})
+            for at in range(2)
+        ]
+    return {
+        "schema": "gen5astro-selftest/1",
+        **summarize_outcomes(found, ("g", "r", "z"), complete=complete),
+        "complete": complete,
+        "notes": list(notes),
+        "counts": {"sets_planned": len(found) + (not complete), "sets_judged": len(found), "pairs_a_set": 1000},
+        "input": {"label": label, "bands": ["g", "r", "z"], "pixel_scale": 0.263, "top": None},
+        "limits": {"least_right": 0.95, "most_false": 0.02, "confidence": 0.95},
+        "provenance": {"versions": {"gen5astro": "0.1.0"}, "config": {"selftest": {"pairs": 1000}}, "seconds": 12.5},
     }

@@ -12,6 +12,7 @@ from gen5astro.report.html import (
     write_audit_page,
     write_demo_page,
     write_evaluation_page,
+    write_selftest_page,
     write_training_page,
 )
 from tests.report.pages import PAGES
@@ -21,6 +22,7 @@ from tests.report.records import (
     make_evaluation,
     make_finding,
     make_gate,
+    make_selftest,
     make_training,
     make_worst,
 )
@@ -147,6 +149,16 @@ def test_what_comes_from_a_catalog_is_escaped(tmp_path):
     demo.update(clean=record, pedestal=record, next=[_SCRIPT], links=[{"label": _SCRIPT, "href": f'"{_SCRIPT}'}])
     write_demo_page(demo, tmp_path / "demo.html")
 
+    selftest = make_selftest(label=_SCRIPT, notes=[_SCRIPT])
+    selftest["provenance"] = {_SCRIPT: _SCRIPT}
+    selftest["faults"][0].update(fault=_SCRIPT, unit=_SCRIPT, mistaken_for={_SCRIPT: 1})
+    selftest["gates"][_SCRIPT] = {"advisory": False}
+    for place in (selftest["clean"], *selftest["faults"]):
+        place["gates"][_SCRIPT] = place["gates"]["core_leakage"]
+    selftest["clean"]["mistaken_for"] = {_SCRIPT: 1}
+    selftest["clean"]["terms"][0].update(term=_SCRIPT, band=_SCRIPT, unit=_SCRIPT, cause=_SCRIPT, below=False)
+    write_selftest_page(selftest, tmp_path / "selftest.html")
+
     for path in tmp_path.iterdir():
         text = path.read_text(encoding="utf-8")
         assert "<script" not in text
@@ -158,6 +170,7 @@ def test_pages_of_bare_records(tmp_path):
     write_audit_page({"status": "ERROR", "gates": {}}, [], tmp_path / "audit.html")
     write_evaluation_page({"status": "ERROR"}, tmp_path / "evaluation.html")
     write_training_page({}, tmp_path / "training.html")
+    write_selftest_page(make_selftest() | {"faults": [], "clean": None}, tmp_path / "selftest.html")
     bare = {"status": "ERROR", "gates": {}}
     write_demo_page({"clean": bare, "pedestal": bare}, tmp_path / "demo.html")
     for path in tmp_path.iterdir():
