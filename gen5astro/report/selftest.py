@@ -4,7 +4,7 @@ import numpy as np
 from markupsafe import Markup
 
 from gen5astro.report.appearance import NOTHING, number
-from gen5astro.report.drawing import ACCENT, MUTED, QUIET, RULE, floats, new_figure, to_svg
+from gen5astro.report.drawing import ACCENT, QUIET, RULE, floats, new_figure, to_svg
 from gen5astro.report.explanation import percent, percent_interval
 from gen5astro.report.sentences import Verdict, join
 from gen5astro.verdict import Status
@@ -260,4 +260,4 @@ def _panel(axes, rows):
     axes.set_yticks([0, 0.5, 1], ["0", "", "1"])
     axes.set(xlim=(-0.4, len(rows) - 0.6), ylim=(-0.06, 1.08))
     axes.axhline(0.5, color=RULE, lw=0.8)
-    axes.tick_params(axis="x", length=0, labelcolor=MUTED, labelsize=10)
+    axes.tick_params(axis="x", length=0, labelsize=10)
