@@ -12,7 +12,15 @@ author = "The gen5astro developers"
 project_copyright = f"2026, {author}"
 version = release = gen5astro.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc", "sphinx_click", "from_code", "mathml"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_click",
+    "from_code",
+    "selftest_page",
+    "mathml",
+]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
 html_theme = "pydata_sphinx_theme"

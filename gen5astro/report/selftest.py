@@ -89,7 +89,7 @@ def selftest_verdict(record):
         false = clean["other_named"]
         parts.append(
             f"A fault is named in {false['count']} of {clean['sets']} clean sets "
-            f"(95 % interval {percent_interval(false['interval'])}; allowed {percent(record['limits']['most_false'])})."
+            f"(95 % interval {percent_interval(false['interval'])}; allowed {number(100 * record['limits']['most_false'])} %)."
         )
     short = [f"{_words(each['fault'])} at {number(each['strength'])}" for each in _missed(record)]
     if short:

@@ -59,7 +59,7 @@ def test_the_sentence_has_the_numbers():
     record = make_selftest(missed=("pedestal", "gain"), false=1, complete=False)
     text = selftest_verdict(record).sentence
     assert "11 of 13 faults, planted at their third grade" in text
-    assert "A fault is named in 1 of 4 clean sets (95 % interval 5 to 70 %; allowed 2.0 %)" in text
+    assert "A fault is named in 1 of 4 clean sets (95 % interval 5 to 70 %; allowed 2 %)" in text
     assert "Short of it: pedestal at 0.2 and gain at 1.02." in text
     assert "Interrupted: 108 of 109 sets were judged." in text
 
