@@ -18,6 +18,7 @@ _WHERE = {
     "read_hosts": "gen5astro.inject.hosts",
     "inject_blocks": "gen5astro.inject",
     "audit_pairs": "gen5astro.audit",
+    "run_selftest": "gen5astro.selftest",
     "build_cube": "gen5astro.build",
     "train": "gen5astro.training",
     "evaluate": "gen5astro.evaluation",

@@ -48,6 +48,11 @@ class Fault:
     doc: str
     apply: Callable
 
+    @property
+    def promised(self):
+        """The third grade, at which the diagnosis promises to name the cause."""
+        return self.grades[2]
+
 
 @dataclass(frozen=True)
 class _Pairs:

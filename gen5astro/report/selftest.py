@@ -3,7 +3,7 @@
 import numpy as np
 from markupsafe import Markup
 
-from gen5astro.report.appearance import NOTHING, number
+from gen5astro.report.appearance import number
 from gen5astro.report.drawing import ACCENT, QUIET, RULE, floats, new_figure, to_svg
 from gen5astro.report.explanation import percent, percent_interval
 from gen5astro.report.sentences import Verdict, join
@@ -29,7 +29,7 @@ def share_text(share, *, interval=False):
 
     Parameters
     ----------
-    share : dict or None
+    share : dict
         With ``share`` and ``interval``.
     interval : bool
         Whether the interval follows.
@@ -37,10 +37,8 @@ def share_text(share, *, interval=False):
     Returns
     -------
     text : str
-        A dash for None.
+        A percentage; 0 without decimal places.
     """
-    if share is None:
-        return NOTHING
     text = percent(share["share"]) if share["share"] else "0 %"
     return f"{text} ({percent_interval(share['interval'])})" if interval else text
 
@@ -86,10 +84,10 @@ def selftest_verdict(record):
         )
     clean = record["clean"]
     if clean:
-        false = clean["other_named"]
+        false, most = clean["other_named"], number(100 * record["limits"]["most_false"])
         parts.append(
             f"A fault is named in {false['count']} of {clean['sets']} clean sets "
-            f"(95 % interval {percent_interval(false['interval'])}; allowed {number(100 * record['limits']['most_false'])} %)."
+            f"(95 % interval {percent_interval(false['interval'])}; allowed {most} %)."
         )
     short = [f"{_words(each['fault'])} at {number(each['strength'])}" for each in _missed(record)]
     if short:

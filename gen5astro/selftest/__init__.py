@@ -21,7 +21,6 @@ __all__ = ["SCHEMA", "check_source", "plan_sets", "run_selftest"]
 
 SCHEMA = "gen5astro-selftest/1"
 
-_PROMISED = 2
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn")
 _SECTIONS = ("selftest", "measure", "audit", "normalize")
 
@@ -92,7 +91,7 @@ def plan_sets(config, *, grades=None, takes_all=False):
     planted = [((name, strength),) for name in grades for strength in grades[name]]
     if section.together:
         several = itertools.combinations([name for name in PLANTING_ORDER if name in grades], 2)
-        planted += [tuple((name, FAULTS[name].grades[_PROMISED]) for name in names) for names in several]
+        planted += [tuple((name, FAULTS[name].promised) for name in names) for names in several]
     sets, clean_sets = (1, 1) if takes_all else (section.sets, section.clean_sets)
     clean = [TestSet((), number) for number in range(clean_sets)]
     return clean + [TestSet(each, number) for number in range(sets) for each in planted]

@@ -19,7 +19,6 @@ LEAST_RIGHT = 0.95
 MOST_FALSE = 0.02
 """Share of the clean sets in which a cause other than ``physical`` may be named."""
 
-_PROMISED = 2
 _PHYSICAL = "physical"
 _OF_A_FIFTH = 5
 
@@ -81,7 +80,7 @@ def term_means(sums, bands):
     rows = []
     for at, term in enumerate(TERMS):
         cause, unit, size = _MARKS[term]
-        limit = size(FAULTS[cause].grades[_PROMISED]) / _OF_A_FIFTH
+        limit = size(FAULTS[cause].promised) / _OF_A_FIFTH
         for band, (n, summed) in zip(bands, zip(count[:, at].T, total[:, at].T, strict=True), strict=True):
             mean, error = _clustered_mean(n[n > 0], summed[n > 0])
             where = {"term": term, "band": band, "unit": unit, "pairs": int(n.sum()), "hosts": int((n > 0).sum())}
@@ -179,7 +178,7 @@ def _fault(fault, strength, outcomes):
         "strength": strength,
         "unit": FAULTS[fault].unit,
         "grade": grades.index(strength) + 1 if strength in grades else None,
-        "promised": strength == grades[_PROMISED],
+        "promised": strength == FAULTS[fault].promised,
         "sets": len(outcomes),
         "right": share(sum(each.top == fault for each in outcomes), len(outcomes)),
         "named": share(sum(fault in each.named for each in outcomes), len(outcomes)),

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -80,6 +82,21 @@ def test_pairs_that_are_not_clean_are_told_in_one_note(tmp_path):
     record = json.loads((tmp_path / "out" / "selftest.json").read_text())
     assert (len(record["notes"]), record["counts"]["pairs_a_set"]) == (1, 100)
     assert "measuring pairs: 120 in" in result.stderr
+
+
+@pytest.mark.usefixtures("few")
+def test_a_row_that_cannot_be_read_is_told_and_in_no_set(tmp_path):
+    table = pq.read_table(write(tmp_path / "pairs.parquet"))
+    stamps = [b"junk", *table["stamp_npz"].to_pylist()[1:]]
+    at = table.column_names.index("stamp_npz")
+    pq.write_table(
+        table.set_column(at, table.schema.field(at), pa.array(stamps, pa.binary())), tmp_path / "bad.parquet"
+    )
+    result = run(tmp_path / "bad.parquet", "--out", tmp_path / "out", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "1 row rejected" in result.stderr
+    record = json.loads((tmp_path / "out" / "selftest.json").read_text())
+    assert record["counts"]["pairs_a_set"] == record["clean"]["terms"][0]["pairs"] == 119
 
 
 @pytest.mark.parametrize(
