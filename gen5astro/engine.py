@@ -13,7 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gen5astro.errors import ConfigError
 
-__all__ = ["default_threads", "map_blocks", "remember_interrupts"]
+__all__ = ["default_threads", "map_blocks", "remember_interrupts", "warnings_lock"]
+
+warnings_lock = threading.Lock()
+"""To hold while warning filters are changed and put back: they are those of the whole process, and threads that change
+them at once put back each other's. Not all of it is cosmetic: scikit-learn learns of an ill-conditioned fit by a
+warning that it turns into an error."""
 
 _interrupted = threading.Event()
 _mapping: set[object] = set()  # what is being mapped: more than one thing where the work on a block maps blocks itself

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gen5astro.engine import warnings_lock
 from gen5astro.kernels.rank import between_auc, bootstrap_auc, draw_groups
 from gen5astro.sky import effective_number
 
@@ -218,7 +219,7 @@ def _cross_validate(rows, labels, fold):
     from threadpoolctl import threadpool_limits
 
     scores = np.empty(len(rows))
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings_lock, threadpool_limits(1), warnings.catch_warnings():
         # At machine precision its line search may not improve; scikit-learn then finishes with lbfgs and says so.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for train, test, standardized in _folds(rows, fold):

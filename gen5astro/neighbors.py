@@ -8,6 +8,8 @@ import warnings
 
 import numpy as np
 
+from gen5astro.engine import warnings_lock
+
 __all__ = ["mask_neighbors"]
 
 _BIN = 2
@@ -49,7 +51,7 @@ def mask_neighbors(ctrl, center, sky_sigma):
     light = _binned(light)
     excess = light - (1 + _TOLERANCE) * np.maximum(_half_turned(light, center), 0)
     sheet, place = _side_by_side(excess)
-    with warnings.catch_warnings():
+    with warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
         segments = detect_sources(sheet, _SIGNIFICANCE, n_pixels=_MIN_PIXELS)
     masked = np.zeros((n, height, width), dtype=bool)

@@ -1,13 +1,13 @@
 """Cutouts in FITS: the Legacy Surveys viewer's cubes and files of one HDU a band, with all that they tell."""
 
 import re
-import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from gen5astro.engine import warnings_lock
 from gen5astro.errors import FormatError, MissingFileError
 
 __all__ = ["Image", "read_image"]
@@ -31,7 +31,6 @@ _NANOMAGGIES = {
 _INVERSE_VARIANCE = re.compile(r"(?:INVVAR|IVAR|INVVARIANCE)(?:_(\w+))?")
 _PSF = re.compile(r"(?:CO)?PSF(?:_(\w+))?")
 _BAND = re.compile(r"(?:(?:IMAGE|SCI|CUTOUT|COADD)_)?([A-Z]\d?)")
-_warnings_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def read_image(path):
         raise MissingFileError(f"{path}", got="no such file", expected="a FITS image")
     from astropy.io import fits
 
-    with _warnings_lock, warnings.catch_warnings(record=True) as said:
+    with warnings_lock, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
             with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:

@@ -8,6 +8,8 @@ import importlib.metadata
 import itertools
 import time
 
+from threadpoolctl import threadpool_limits
+
 from gen5astro import __version__
 from gen5astro.audit import audit_pairs
 from gen5astro.config import as_dict
@@ -133,10 +135,12 @@ def run_selftest(config, *, sets=None, grades=None, threads=None, advance=None, 
     plan = plan_sets(config, grades=grades, takes_all=sets.takes_all)
     outcomes = []
     try:
-        for outcome in map_blocks(lambda test: judge_set(sets, test, config), plan, threads=threads):
-            outcomes.append(outcome)
-            if advance is not None:
-                advance()
+        # Judging limits the threads of BLAS for a while; sets that do so at once would put back each other's number.
+        with threadpool_limits(1):
+            for outcome in map_blocks(lambda test: judge_set(sets, test, config), plan, threads=threads):
+                outcomes.append(outcome)
+                if advance is not None:
+                    advance()
     except KeyboardInterrupt:
         if outcomes and on_partial is not None:
             on_partial(_record(outcomes, plan, sets, config, began))

@@ -1,17 +1,22 @@
 """The self-test finds what is planted, in sets that are clean without it, and says so when it does not."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
 
 from gen5astro.config import load_config
+from gen5astro.engine import warnings_lock
 from gen5astro.errors import ConfigError, FormatError
 from gen5astro.inject.faults import FAULTS
 from gen5astro.io.pairs import BlockRef
+from gen5astro.leakage import measure_auc
+from gen5astro.neighbors import mask_neighbors
 from gen5astro.sample import load_hosts
 from gen5astro.selftest import check_source, plan_sets, run_selftest
 from gen5astro.selftest.sets import PLANTING_ORDER, SampleSets, TestSet, judge_set
+from gen5astro.table import MeasureTable
 from tests.factories import make_pairs
 from tests.sources import MemorySource
 
@@ -92,6 +97,30 @@ def test_what_is_planted_is_what_the_audit_sees(monkeypatch):
     assert judge_set(sets, test, CONFIG).top == "pedestal"
     monkeypatch.setattr("gen5astro.selftest.sets.apply_fault", lambda stamp, *_, **__: stamp)
     assert judge_set(sets, test, CONFIG).top == "physical"
+
+
+def _fit():
+    groups = {"group": np.arange(40), "row": np.arange(40)}
+    table = MeasureTable(groups, ("g",), (16, 16), 0.263)
+    rng = np.random.default_rng(0)
+    measure_auc(table, lambda *_: rng.normal(size=(40, 2)), image="stamp", config=CONFIG.audit, rng=rng)
+
+
+def _mask():
+    mask_neighbors(np.zeros((1, 1, 16, 16), np.float32), np.full((1, 2), 7.5), np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("work", [_fit, _mask])
+def test_what_changes_warning_filters_waits_for_others_that_do(work):
+    """Filters are the process's: sets that are judged at once would otherwise put back each other's."""
+    work()
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (work(), done.set()))
+    with warnings_lock:
+        thread.start()
+        assert not done.wait(0.5)
+    assert done.wait(20)
+    thread.join()
 
 
 # ---- the plan ----
