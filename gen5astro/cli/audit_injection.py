@@ -81,8 +81,8 @@ def command(
         _refuse(of_an_audit | {"--normalized": normalized}, "an audit of PAIRS")
         if pairs is None:
             _refuse({"--pixel-scale": pixel_scale, "--column": columns}, "PAIRS, which it speaks of")
-        source = {"columns": columns, "pixel_scale": pixel_scale}
-        return _self_test(pairs, source, out, config, threads=threads, quiet=quiet, as_json=as_json, force=force)
+        reading = {"columns": columns, "pixel_scale": pixel_scale}
+        return _self_test(pairs, reading, out, config, threads=threads, quiet=quiet, as_json=as_json, force=force)
     if pairs is None:
         raise click.UsageError("PAIRS is missing: name the pairs to audit", ctx=click.get_current_context())
     from gen5astro.audit import audit_pairs
@@ -103,7 +103,7 @@ def command(
     claim_folder(out, force=force)
     if junit:
         claim_file(junit, force=force)
-    if again:
+    if source is None:
         result = _judged_again(table, pairs, config)
         write_rejects(result.rejects, out / "rejects.parquet")
     else:

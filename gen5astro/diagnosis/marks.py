@@ -30,7 +30,7 @@ FLOORS = {
     "noise_power": 0.01,
     "noise_gain": 0.02,
     "noise_gain_other": 0.02,
-    "arc_offset": 0.1,
+    "arc_offset": 0.25,
 }
 
 #: The marks that make up what has an extent.
