@@ -17,6 +17,7 @@ from gen5astro.report.selftest import (
     shown_gates,
     taken_for,
     terms_sentence,
+    zero_rows,
 )
 
 RECORD = Path(__file__).resolve().parent.parent / "reference" / "selftest.json"
@@ -119,6 +120,7 @@ def alarms(record):
         for gate in record["gates"]
         if gate in fired + silent
     ]
+    shown += zero_rows(clean)
     rows = [[what, f"{each['count']} of {clean['sets']}", share_text(each, interval=True)] for what, each in shown]
     return table(["on clean sets", "sets", "share and 95 % interval"], rows, [4, 2, 4])
 

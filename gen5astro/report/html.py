@@ -35,6 +35,7 @@ from gen5astro.report.selftest import (
     shown_gates,
     taken_for,
     terms_sentence,
+    zero_rows,
 )
 from gen5astro.report.sentences import audit_verdict, classic_fails, comparison_verdict, evaluation_verdict, next_steps
 
@@ -162,7 +163,8 @@ def _alarms(clean, gates):
     if not clean:
         return []
     causes = [("a fault is named", clean["other_named"]), ("a fault is put first", clean["other_top"])]
-    return [*causes, ("any gate fires", clean["any_gate"]), *((gate, clean["gates"][gate]) for gate in gates)]
+    fired = [(f"{gate} fires", clean["gates"][gate]) for gate in gates]
+    return [*causes, ("any gate fires", clean["any_gate"]), *fired, *zero_rows(clean)]
 
 
 def write_evaluation_page(record, path, *, images=None):

@@ -18,6 +18,7 @@ __all__ = [
     "shown_gates",
     "taken_for",
     "terms_sentence",
+    "zero_rows",
 ]
 
 _GRADES = 4
@@ -58,6 +59,26 @@ def taken_for(row):
     """
     ordered = sorted(row["mistaken_for"].items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in ordered)
+
+
+def zero_rows(clean):
+    """Say what the intervals of the unexplained AUC say of 0 on clean sets.
+
+    Parameters
+    ----------
+    clean : dict
+        ``clean`` of a self-test's record.
+
+    Returns
+    -------
+    rows : list of tuple
+        What is so, and how often.
+    """
+    rows = []
+    for gate, each in clean["zero"].items():
+        rows.append((f"95 % interval of {gate} holds 0", each["holds"]))
+        rows.append((f"{gate} would fire with a limit of 0", each["fires"]))
+    return rows
 
 
 def selftest_verdict(record):

@@ -17,6 +17,7 @@ from gen5astro.report.selftest import (
     shown_gates,
     taken_for,
     terms_sentence,
+    zero_rows,
 )
 from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
@@ -174,6 +175,8 @@ def _alarms_table(record):
     _add(table, "any gate fires", share_text(clean["any_gate"], interval=True))
     for gate in (gate for gate in (*fired, *silent) if clean["gates"][gate]["count"]):
         _add(table, f"{gate} fires", share_text(clean["gates"][gate], interval=True))
+    for what, each in zero_rows(clean):
+        _add(table, what, share_text(each, interval=True))
     return table
 
 

@@ -4,7 +4,7 @@ A set depends on the seeds, on what is planted and on its own number, and not on
 threads judge them, or in which order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -85,6 +85,9 @@ class Outcome:
         Causes with a confidence of at least `NAMED`, largest share first.
     terms : dict
         From `term_sums`; empty unless the set is clean.
+    zero : dict of str to (bool, bool)
+        Of each gate that judges an unexplained AUC in the view ``single``: whether its 95 % interval over all pairs
+        holds 0, and whether the interval that holds for all strata at once lies above 0 in one of them.
     """
 
     test: TestSet
@@ -93,6 +96,7 @@ class Outcome:
     top: str
     named: tuple[str, ...]
     terms: dict
+    zero: dict[str, tuple[bool, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -297,7 +301,21 @@ def judge_set(sets, test, config):
         top=record["diagnosis"]["top"],
         named=tuple(cause["name"] for cause in causes if cause["confidence"] >= NAMED),
         terms={} if test.planted else term_sums(table, sets.hosts_of(table)),
+        zero=_about_zero(record["gates"]),
     )
+
+
+def _about_zero(gates):
+    """What the intervals of the unexplained AUC say of 0, for `Outcome`."""
+    found = {}
+    for name, gate in gates.items():
+        judged = [each for each in gate["findings"] if (each["name"], each["view"]) == ("unexplained_auc", "single")]
+        judged = [each for each in judged if each["interval"] is not None and each["interval"][0] is not None]
+        overall = [each["interval"] for each in judged if each["stratum"] == "all"]
+        if overall:
+            low, high = overall[0]
+            found[name] = low <= 0 <= high, any(each["simultaneous"][0] > 0 for each in judged)
+    return found
 
 
 def _planted(block, planted, rng):

@@ -166,7 +166,20 @@ def _clean(outcomes, bands):
         "other_top": share(sum(each.top != _PHYSICAL for each in outcomes), len(outcomes)),
         "other_named": share(sum(bool({*each.named} - {_PHYSICAL}) for each in outcomes), len(outcomes)),
         "mistaken_for": dict(sorted(other.items())),
+        "zero": _zero(outcomes),
         "terms": term_means([each.terms for each in outcomes], bands),
+    }
+
+
+def _zero(outcomes):
+    """How often the interval of an unexplained AUC holds 0, and how often a gate with a limit of 0 would fire."""
+    return {
+        gate: {
+            key: share(sum(bool(outcome.zero[gate][at]) for outcome in outcomes), len(outcomes))
+            for at, key in enumerate(("holds", "fires"))
+        }
+        for gate in outcomes[0].zero
+        if all(gate in outcome.zero for outcome in outcomes)
     }
 
 

@@ -259,7 +259,8 @@ def make_outcomes(*, sets=2, clean=4, false=0, missed=()):
     for at in range(clean):
         top = "gain" if at < false else "physical"
         terms = {f"host-{host}": np.stack([np.full_like(means, 10), 10 * means * (host + 1)]) for host in range(4)}
-        outcomes.append(Outcome(TestSet((), at), quiet, advisory, top, (top,), terms))
+        zero = {"core_leakage": (at > 0, False), "sky_leakage": (True, False)}
+        outcomes.append(Outcome(TestSet((), at), quiet, advisory, top, (top,), terms, zero))
     for name, fault in FAULTS.items():
         for grade, strength in enumerate(fault.grades):
             for at in range(sets):

@@ -60,6 +60,13 @@ def test_a_strong_fault_is_named_and_sets_a_gate_off_and_a_clean_set_is_clean(re
     assert clean["gates"]["sky_leakage"]["statuses"] == {"PASS": 1}
 
 
+def test_what_leaks_is_held_against_zero_on_clean_sets(record):
+    assert set(record["clean"]["zero"]) == {"core_leakage", "noise_leakage", "sky_leakage"}
+    for each in record["clean"]["zero"].values():
+        assert each["holds"]["share"] == 1
+        assert each["fires"]["count"] == 0
+
+
 def test_only_the_third_grade_is_promised_and_decides(record):
     assert [(row["grade"], row["promised"]) for row in record["faults"]] == [(None, False), (3, True), (4, False)]
     assert (record["status"], record["complete"], record["shortfalls"]) == ("PASS", True, [])

@@ -1,5 +1,7 @@
 """What sets said is counted right, with intervals of the field, and falls short where it should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.stats import binom_conf_interval
@@ -141,3 +143,11 @@ def test_a_term_that_is_nowhere_known_is_not_below_anything():
 
 def test_one_host_has_no_error():
     assert term_means([sums_of(np.ones(3), np.zeros(3, int))], BANDS)[0]["error"] is None
+
+
+def test_what_intervals_say_of_zero_is_counted_on_clean_sets():
+    outcomes = clean(4)
+    outcomes = [replace(each, zero={"core_leakage": (at != 1, at == 2)}) for at, each in enumerate(outcomes)]
+    found = summarize_outcomes(outcomes, BANDS)["clean"]["zero"]
+    assert found["core_leakage"]["holds"]["count"] == 3
+    assert found["core_leakage"]["fires"]["count"] == 1
