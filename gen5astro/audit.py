@@ -18,11 +18,9 @@ from gen5astro.leakage import strata
 from gen5astro.measure import measure_pairs
 from gen5astro.sky import group_objects
 from gen5astro.table import MeasureTable
-from gen5astro.verdict import Status
+from gen5astro.verdict import AUDIT_SCHEMA, Status
 
-__all__ = ["SCHEMA", "AuditResult", "audit_pairs", "judge_table"]
-
-SCHEMA = "gen5astro-audit/1"
+__all__ = ["AuditResult", "audit_pairs", "judge_table"]
 
 _WORST_PAIRS = 6
 _EXPLAINABLE = ("pair_integrity", "core_leakage", "sky_leakage", "noise_leakage", "flux_budget")
@@ -121,7 +119,7 @@ def judge_table(table, config):
     masks = strata(table, config.audit)
     results = run_gates(table, config.audit, masks, normalizer=config.normalize)
     return {
-        "schema": SCHEMA,
+        "schema": AUDIT_SCHEMA,
         "status": overall_status(results).value,
         "counts": {
             "read": len(table) + table.origin.rejected,

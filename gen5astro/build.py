@@ -20,11 +20,11 @@ from gen5astro.leakage import strata
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
 from gen5astro.table import MeasureTable, read_table
+from gen5astro.verdict import AUDIT_SCHEMA
 
 __all__ = ["build_cube", "read_audit", "rejects_path", "summarize_cube"]
 
 ZERO_POINT = 22.5
-AUDIT_SCHEMA = "gen5astro-audit/1"
 _STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
 
 

@@ -56,9 +56,7 @@ class AuditConfig:
     """How the gates judge."""
 
     seed: int = _key(0, "seed of folds, bootstrap and permutations")
-    judge_pairs: int = _key(
-        20_000, "pairs that classifiers are trained and judged on at most; hosts are there as evenly as can be"
-    )
+    judge_pairs: int = _key(20_000, "pairs that classifiers see at most; hosts are there as evenly as can be")
     folds: int = _key(5, "folds of the cross-validation; all pairs of one host are in one fold")
     bootstraps: int = _key(1000, "bootstrap draws over hosts behind an interval")
     permutations: int = _key(50, "label permutations behind a null")

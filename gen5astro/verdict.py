@@ -7,7 +7,11 @@ import enum
 import math
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["Finding", "GateResult", "Limit", "Status", "worst"]
+__all__ = ["AUDIT_SCHEMA", "Finding", "GateResult", "Limit", "Status", "worst"]
+
+
+AUDIT_SCHEMA = "gen5astro-audit/1"
+"""Name and version of the record of an audit."""
 
 
 class Status(enum.StrEnum):

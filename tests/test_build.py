@@ -5,8 +5,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gen5astro import audit as audit_module
-from gen5astro import build
 from gen5astro.build import build_cube
 from gen5astro.config import BuildConfig, Config, NormalizerSpec, from_dict
 from gen5astro.errors import (
@@ -254,10 +252,6 @@ def test_what_is_no_audit_is_refused_before_any_pixel_is_read(out, pairs, conten
         audit.write_text(content)
     with pytest.raises(error, match="audit"):
         build_cube(None, out, config=Config(), audit=audit)
-
-
-def test_build_and_audit_mean_the_same_schema():
-    assert build.AUDIT_SCHEMA == audit_module.SCHEMA
 
 
 def test_a_normalizer_that_needs_a_ctrl_is_refused(out, pairs):

@@ -1,5 +1,6 @@
 """``gen5astro audit-injection``."""
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def command(
       gen5astro audit-injection mended.parquet --out mended --baseline audit/audit.json --junit audit.xml
       gen5astro audit-injection pairs.parquet --out explained --explain --psf sample
       gen5astro audit-injection pairs.parquet --out seen --normalized --set normalize.kind=standard
-      gen5astro audit-injection audit/measure.parquet --out strict --set limits.arc_localization.arc_share=[0.9,1]
+      gen5astro audit-injection audit/measure.parquet --out strict --set 'limits.arc_localization.arc_share=[0.9,1]'
       gen5astro audit-injection --self-test --out selftest --set selftest.pairs=300 --set selftest.sets=1
     """
     if self_test:
@@ -85,9 +86,8 @@ def command(
         return _self_test(pairs, reading, out, config, threads=threads, quiet=quiet, as_json=as_json, force=force)
     if pairs is None:
         raise click.UsageError("PAIRS is missing: name the pairs to audit", ctx=click.get_current_context())
-    from gen5astro.audit import audit_pairs
     from gen5astro.io import open_pairs
-    from gen5astro.io.rejects import rejects_note, write_rejects
+    from gen5astro.io.rejects import rejects_note
     from gen5astro.report.baseline import with_baseline
     from gen5astro.report.folder import write_audit
     from gen5astro.report.record import load_audit
@@ -104,35 +104,33 @@ def command(
     if junit:
         claim_file(junit, force=force)
     if source is None:
-        result = _judged_again(table, pairs, config)
-        write_rejects(result.rejects, out / "rejects.parquet")
+        result = _judged_again(table, pairs, out, config)
     else:
-        for note in source.notes:
-            say(note, quiet=quiet)
-        with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
-            result = audit_pairs(
-                source,
-                config=config,
-                psf=images,
-                normalized=normalized,
-                threads=threads,
-                advance=advance,
-                on_rejects=lambda rejects: write_rejects(rejects, out / "rejects.parquet"),
-            )
+        options = {"psf": images, "normalized": normalized, "threads": threads}
+        result = _measured(source, out, config, quiet=quiet, **options)
     result = replace(result, record=with_baseline(result.record, earlier))
     if explain:
-        try:
-            result = _explained(result, source, config, images, threads=threads, quiet=quiet)
-        except KeyboardInterrupt:
-            write_audit(result, out, junit=junit)
-            say(f"interrupted: the audit was written to {out} without an explanation", quiet=quiet)
-            raise
+        keep = functools.partial(write_audit, result, out, junit=junit)
+        result = _explained(result, source, config, images, keep=keep, threads=threads, quiet=quiet)
     write_audit(result, out, junit=junit)
     if note := rejects_note(out / "rejects.parquet"):
         say(note, quiet=quiet)
     show(result.record, print_audit, as_json=as_json, quiet=quiet)
     say(f"open {out / 'audit.html'}", quiet=quiet)
     return exit_code(result.record["status"])
+
+
+def _measured(source, out, config, *, quiet, **options):
+    """An audit of pairs; rows that cannot be read are listed before anything is judged."""
+    from gen5astro.audit import audit_pairs
+    from gen5astro.io.rejects import write_rejects
+
+    for note in source.notes:
+        say(note, quiet=quiet)
+    with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
+        listed = out / "rejects.parquet"
+        keep = {"advance": advance, "on_rejects": lambda rejects: write_rejects(rejects, listed)}
+        return audit_pairs(source, config=config, **keep, **options)
 
 
 def _refuse_what_needs_pixels(pairs, *, again, explain, psf, normalized):
@@ -159,14 +157,17 @@ def _read_again(path, config):
     return table
 
 
-def _judged_again(table, path, config):
+def _judged_again(table, path, out, config):
     """An audit of a measurement table, with the rejects that lie beside it; no pixel is read."""
     from gen5astro.audit import AuditResult, judge_table
+    from gen5astro.io.rejects import write_rejects
     from gen5astro.report.record import read_rejects
 
     rejects = read_rejects(Path(path).with_name("rejects.parquet"))
+    rejects = rejects if len(rejects) == table.origin.rejected else []
+    write_rejects(rejects, out / "rejects.parquet")
     record, table = judge_table(table, config)
-    return AuditResult(record, table, rejects if len(rejects) == table.origin.rejected else [], [])
+    return AuditResult(record, table, rejects, [])
 
 
 def _read_psf(psf, source):
@@ -178,13 +179,18 @@ def _read_psf(psf, source):
     return read_psf(path, source.bands, pixel_scale=source.pixel_scale)
 
 
-def _explained(result, source, config, psf, *, threads, quiet):
-    """Return the audit with an explanation in its record."""
+def _explained(result, source, config, psf, *, keep, threads, quiet):
+    """Return the audit with an explanation in its record; an interrupt keeps the audit without."""
     from gen5astro.explain import explain_pairs
 
     count = min(config.audit.explain_pairs, len(result.table))
-    with progress("fitting lenses", count, quiet=quiet) as advance:
-        found = explain_pairs(source, result.table, config, psf=psf, threads=threads, advance=advance)
+    try:
+        with progress("fitting lenses", count, quiet=quiet) as advance:
+            found = explain_pairs(source, result.table, config, psf=psf, threads=threads, advance=advance)
+    except KeyboardInterrupt:
+        keep()
+        say("interrupted: the audit was written without an explanation", quiet=quiet)
+        raise
     return replace(result, record=result.record | {"explanation": found})
 
 
