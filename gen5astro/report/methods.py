@@ -157,7 +157,8 @@ def _explained(record):
     if "flux_budget" in gates and beta is not None:
         budget = (
             " The flux that the arc can bring into the core was bracketed by a Gaussian and a Moffat PSF of "
-            f"beta = {number(beta)} [@moffat1969], and by a perfect ring and a source with its counter-image."
+            f"beta = {number(beta)} [@moffat1969], for sources of a singular isothermal sphere, and their "
+            "counter-images, that the centroid of the arc's light allows."
         )
     return (
         "The explained AUC is that of the same classifier, folds and draws on stamps rebuilt as the ctrl plus the "
