@@ -133,6 +133,7 @@ def judge_table(table, config):
             "shape": list(table.shape),
             "pixel_scale": table.pixel_scale,
             "normalizer": table.origin.normalizer,
+            "psf": table.origin.psf,
         },
         "gates": {name: result.as_dict() for name, result in results.items()},
         "diagnosis": diagnose(table, config.audit, leaks=_leaks(results)),

@@ -264,7 +264,7 @@ def measure_pairs(source, config, *, psf=None, normalizer=None, threads=None, bl
                 advance(n_rows)
         columns = spool.finish() or {"row": np.empty(0, dtype=np.int64)}
     kind = None if normalizer is None else normalizer.kind
-    origin = Origin(source.label, len(rejects), kind, as_dict(config))
+    origin = Origin(source.label, len(rejects), kind, "fwhm" if psf is None else "image", as_dict(config))
     return MeasureTable(columns, tuple(source.bands), tuple(source.shape), source.pixel_scale, origin), rejects
 
 

@@ -36,6 +36,8 @@ class Origin:
         Rows of it that could not be read.
     normalizer : str, optional
         Kind of the normalizer that the pixels went through first.
+    psf : str
+        What the core's budget was bracketed from: ``fwhm`` or ``image``.
     settings : dict
         The section ``measure`` of the config, as plain types.
     """
@@ -43,6 +45,7 @@ class Origin:
     label: str = ""
     rejected: int = 0
     normalizer: str | None = None
+    psf: str = "fwhm"
     settings: dict = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ A fault has four *grades*, strengths from weak to strong, at which ``audit-injec
 is the one at which the diagnosis promises to name the cause: about as small as a mistake that is made in practice and
 that a network would learn. So it is a pedestal of 0.2 sky sigmas a pixel (a background estimated on another mesh), a
 gain error of 2 % (a zero point), a shift of 0.1 pix (a resampling by the wrong half pixel, in part), and a PSF that is
-too wide by 0.5 pix in quadrature: 3 to 5 % at the seeing of the sample. The first two grades are where detection is
+too wide by 0.5 pix in quadrature: 4 to 6 % at the seeing of the sample. The first two grades are where detection is
 expected to fade, so that the self-test shows where it does; the fourth is gross.
 """
 

@@ -155,10 +155,12 @@ def _explained(record):
     beta = _setting(record, "measure", "moffat_beta")
     budget = ""
     if "flux_budget" in gates and beta is not None:
+        seeing = f"a Gaussian and a Moffat PSF of beta = {number(beta)} [@moffat1969]"
+        if record.get("input", {}).get("psf") == "image":
+            seeing = "an image of the PSF"
         budget = (
-            " The flux that the arc can bring into the core was bracketed by a Gaussian and a Moffat PSF of "
-            f"beta = {number(beta)} [@moffat1969], for sources of a singular isothermal sphere, and their "
-            "counter-images, that the centroid of the arc's light allows."
+            f" The flux that the arc can bring into the core was bracketed by {seeing}, for the sources of a singular "
+            "isothermal sphere, with their counter-images, that the centroid of the arc's light allows."
         )
     return (
         "The explained AUC is that of the same classifier, folds and draws on stamps rebuilt as the ctrl plus the "

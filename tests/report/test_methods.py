@@ -7,7 +7,7 @@ import pytest
 from gen5astro.report.appearance import NOTHING
 from gen5astro.report.methods import cited, methods_paragraph, methods_text
 from gen5astro.report.references import REFERENCES
-from tests.report.records import make_audit
+from tests.report.records import make_audit, make_gate
 
 
 def full_audit(**how):
@@ -40,9 +40,13 @@ def test_what_was_judged_is_said():
     record = full_audit(excess=0.14)
     record["provenance"]["config"]["audit"]["judge_pairs"] = 500
     record["input"]["normalizer"] = "sky"
+    record["gates"]["flux_budget"] = make_gate("PASS")
+    assert "Gaussian and a Moffat PSF of beta = 2.5 (Moffat 1969)" in methods_paragraph(record)
+    record["input"]["psf"] = "image"
     paragraph = methods_paragraph(record)
     assert "cross-validated on 500 of the pairs in 5 folds" in paragraph
     assert "scaled by the normalizer sky" in paragraph
+    assert "bracketed by an image of the PSF" in paragraph
     assert "divided by the number of strata (Bonferroni)" in paragraph
 
 
