@@ -16,7 +16,10 @@ from gen5astro.errors import ConfigError, closest
 from gen5astro.leakage import sample_hosts
 from gen5astro.verdict import Finding, GateResult, Limit, Status, worst
 
-__all__ = ["Context", "Gate", "load_gates", "overall_status", "run_gates", "usable_rows"]
+__all__ = ["Context", "Gate", "load_gates", "overall_status", "run_gates", "usable_rows", "usable_sample"]
+
+
+_STRATA = ("theta_e_arcsec", "arc_snr", "group")
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,34 @@ def usable_rows(table, columns):
     lost = int((~usable).sum())
     note = f"{lost} of {len(table)} pairs have features that are not finite"
     return (np.zeros_like(usable) if lost > 0.01 * len(table) else usable), note
+
+
+def usable_sample(table, reads, context):
+    """Take the pairs that a leak is measured on.
+
+    Parameters
+    ----------
+    table : MeasureTable
+        All pairs.
+    reads : tuple of str
+        Columns that must be finite.
+    context : Context
+        Which pairs are chosen, and the strata of all.
+
+    Returns
+    -------
+    table : MeasureTable
+        The chosen pairs, with those columns; empty where too many are not finite.
+    masks : dict of bool array
+        Strata of the chosen pairs, those that hold none left out.
+    note : str
+        How many are not finite.
+    """
+    chosen = np.flatnonzero(context.sample)
+    table = table.keep((*reads, *_STRATA)).select(chosen)
+    usable, note = usable_rows(table, reads)
+    masks = {name: mask[chosen][usable] for name, mask in context.masks.items()}
+    return table.select(usable), {name: mask for name, mask in masks.items() if mask.any()}, note
 
 
 def overall_status(results):

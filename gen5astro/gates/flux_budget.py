@@ -11,8 +11,7 @@ gain under one, a sky subtracted twice.
 
 import numpy as np
 
-from gen5astro.gates import Gate
-from gen5astro.gates.leaks import usable_sample
+from gen5astro.gates import Gate, usable_sample
 from gen5astro.population import Population
 from gen5astro.sky import effective_number
 from gen5astro.verdict import Finding, Limit, Status

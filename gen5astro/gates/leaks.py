@@ -8,13 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gen5astro.gates import usable_rows
+from gen5astro.gates import usable_sample
 from gen5astro.leakage import VIEWS, measure_leakage
 from gen5astro.verdict import Finding, Status
 
-__all__ = ["beyond_chance", "leak_findings", "leakage_findings", "usable_sample"]
-
-_STRATA = ("theta_e_arcsec", "arc_snr", "group")
+__all__ = ["beyond_chance", "leak_findings", "leakage_findings"]
 
 
 def leak_findings(table, context, *, gate, features, reads, explained=None, judged=("single",), classic=None):
@@ -54,34 +52,6 @@ def leak_findings(table, context, *, gate, features, reads, explained=None, judg
             table, features, view=view, masks=masks, config=context.config, rng=rng, baseline=explained
         ):
             yield from leakage_findings(leakage, context, judged=view in judged, classic=classic)
-
-
-def usable_sample(table, reads, context):
-    """Take the pairs that a leak is measured on.
-
-    Parameters
-    ----------
-    table : MeasureTable
-        All pairs.
-    reads : tuple of str
-        Columns that must be finite.
-    context : Context
-        Which pairs are chosen, and the strata of all.
-
-    Returns
-    -------
-    table : MeasureTable
-        The chosen pairs, with those columns; empty where too many are not finite.
-    masks : dict of bool array
-        Strata of the chosen pairs, those that hold none left out.
-    note : str
-        How many are not finite.
-    """
-    chosen = np.flatnonzero(context.sample)
-    table = table.keep((*reads, *_STRATA)).select(chosen)
-    usable, note = usable_rows(table, reads)
-    masks = {name: mask[chosen][usable] for name, mask in context.masks.items()}
-    return table.select(usable), {name: mask for name, mask in masks.items() if mask.any()}, note
 
 
 def leakage_findings(leakage, context, *, judged, classic=None):

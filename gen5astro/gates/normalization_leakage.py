@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gen5astro.gates import Gate
+from gen5astro.gates import Gate, usable_sample
 from gen5astro.gates.core_leakage import core_features
-from gen5astro.gates.leaks import beyond_chance, usable_sample
+from gen5astro.gates.leaks import beyond_chance
 from gen5astro.leakage import VIEWS, measure_leakage
 from gen5astro.verdict import Finding, Limit, Status
 
