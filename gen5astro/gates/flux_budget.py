@@ -29,8 +29,8 @@ def _findings(table, context):
             (table["core_excess"] - table[f"core_budget_{side}"]) / table["ctrl_core_flux"] for side in ("high", "low")
         )
     for stratum, mask in masks.items():
-        if "arc_snr" in stratum:
-            continue
+        # Strata of arc_snr hold the same pairs once more, whatever their radius: they are reported.
+        judge = context.show if "arc_snr" in stratum else context.judge
         excess, error = _outside(above[mask], below[mask], table["group"][mask])
         with np.errstate(divide="ignore", invalid="ignore"):
             sigmas = np.where(excess == 0, 0, excess / error)
@@ -38,7 +38,7 @@ def _findings(table, context):
         for at, band in enumerate(table.bands):
             where = {"band": band, "stratum": stratum, "hosts": hosts}
             interval = (excess[at] - 1.96 * error[at], excess[at] + 1.96 * error[at])
-            yield context.judge(
+            yield judge(
                 "excess_fraction",
                 excess[at],
                 interval=interval,

@@ -260,6 +260,9 @@ def test_a_core_that_lost_light_is_below_its_budget():
     assert fraction.value == pytest.approx(-0.03)
     assert (fraction.low, fraction.high) == (-0.01, 0.01)
     assert sigma.value < -3
+    shown = [each for each in result.findings if each.stratum.startswith("arc_snr")]
+    assert {each.status for each in shown} == {Status.SKIP}
+    assert all(each.value < 0 for each in shown)
 
 
 def test_a_core_within_its_budget_exceeds_nothing():
