@@ -108,7 +108,8 @@ def command(
     else:
         options = {"psf": images, "normalized": normalized, "threads": threads}
         result = _measured(source, out, config, quiet=quiet, **options)
-    result = replace(result, record=with_baseline(result.record, earlier))
+    named = result.record | {"input": result.record["input"] | {"columns": columns}}
+    result = replace(result, record=with_baseline(named, earlier))
     if explain:
         keep = functools.partial(write_audit, result, out, junit=junit)
         result = _explained(result, source, config, images, keep=keep, threads=threads, quiet=quiet)

@@ -201,7 +201,9 @@ def next_steps(record):
     steps : list of str
         Sentences; a command stands between backquotes.
     """
-    label = record.get("input", {}).get("label") or "PAIRS"
+    source = record.get("input", {})
+    label = source.get("label") or "PAIRS"
+    columns = "".join(f" --column {ours}={theirs}" for ours, theirs in (source.get("columns") or {}).items())
     steps = []
     cause = top_cause(record) or {}
     if cause.get("look_first") and _is_marked(record):
@@ -214,9 +216,11 @@ def next_steps(record):
     if record.get("status") == Status.PASS and _is_marked(record):
         steps.append("Mend it before a larger set is made: what is too faint to leak here may not be in more pairs.")
     if record.get("status") == Status.PASS:
-        steps.append(f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json`")
+        steps.append(
+            f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json{columns}`"
+        )
     elif failed:
-        steps.append(f"Inject again, then audit again: `gen5astro audit-injection {label} --out audit`")
+        steps.append(f"Inject again, then audit again: `gen5astro audit-injection {label} --out audit{columns}`")
     if "six_channel_viability" in gates_with(record, Status.FAIL, Status.INSUFFICIENT, Status.ERROR, advisory=True):
         steps.append(
             "Train in the single view (one image at a time, ctrl as hard negatives): the six-channel view is blocked."

@@ -160,3 +160,11 @@ def test_a_failed_gate_without_a_known_mark_says_so():
     record["diagnosis"] = {"top": "physical", "causes": [{"name": "physical", "confidence": 0.9, "look_first": "x"}]}
     assert "no mark of a known fault" in audit_verdict(record).sentence
     assert not any(step.startswith("physical") for step in next_steps(record))
+
+
+def test_a_command_repeats_how_columns_are_named():
+    record = make_audit()
+    record["input"]["columns"] = {"theta_e_arcsec": "einstein_radius"}
+    assert any(
+        "--audit audit/audit.json --column theta_e_arcsec=einstein_radius`" in step for step in next_steps(record)
+    )
