@@ -184,7 +184,7 @@ def read_audit(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise FormatError(f"audit {path}", got=str(error), expected="JSON") from error
+        raise FormatError(f"audit {path}", got="a file that is not JSON", expected="audit.json of an audit") from error
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != AUDIT_SCHEMA:
         raise SchemaError(
@@ -197,6 +197,14 @@ def _check_audited(record, path, input_digest):
     """Refuse an audit of other pixels."""
     if record is None:
         return
+    if kind := record.get("input", {}).get("normalizer"):
+        got = f"an audit of the pixels as the normalizer {kind} leaves them"
+        raise FormatError(
+            f"audit {path}",
+            got=got,
+            expected="one of the pixels as they are stored",
+            remedy="audit without --normalized",
+        )
     audited = record.get("provenance", {}).get("input_digest")
     if audited != input_digest:
         raise SchemaError(

@@ -237,6 +237,13 @@ def test_an_audit_of_other_pairs_is_refused(tmp_path, out, pairs):
     assert not out.exists()
 
 
+def test_an_audit_of_normalized_pixels_is_refused(tmp_path, out, pairs):
+    audit = write_audit(tmp_path / "audit", pairs, input={"normalizer": "sky"})
+    with pytest.raises(FormatError, match="as the normalizer sky leaves them.*without --normalized"):
+        build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [

@@ -78,12 +78,10 @@ def command(
       gen5astro audit-injection --self-test --out selftest --set selftest.pairs=300 --set selftest.sets=1
     """
     if self_test:
-        of_an_audit = {"--junit": junit, "--baseline": baseline, "--explain": explain, "--psf": psf}
-        _refuse(of_an_audit | {"--normalized": normalized}, "an audit of PAIRS")
-        if pairs is None:
-            _refuse({"--pixel-scale": pixel_scale, "--column": columns}, "PAIRS, which it speaks of")
+        refused = {"--junit": junit, "--baseline": baseline, "--explain": explain, "--psf": psf}
         reading = {"columns": columns, "pixel_scale": pixel_scale}
-        return _self_test(pairs, reading, out, config, threads=threads, quiet=quiet, as_json=as_json, force=force)
+        options = {"threads": threads, "quiet": quiet, "as_json": as_json, "force": force}
+        return _self_test(pairs, reading, refused | {"--normalized": normalized}, out, config, **options)
     if pairs is None:
         raise click.UsageError("PAIRS is missing: name the pairs to audit", ctx=click.get_current_context())
     from gen5astro.io import open_pairs
@@ -108,7 +106,7 @@ def command(
     else:
         options = {"psf": images, "normalized": normalized, "threads": threads}
         result = _measured(source, out, config, quiet=quiet, **options)
-    named = result.record | {"input": result.record["input"] | {"columns": columns}}
+    named = result.record | {"input": result.record["input"] | {"columns": columns, "out": str(out)}}
     result = replace(result, record=with_baseline(named, earlier))
     if explain:
         keep = functools.partial(write_audit, result, out, junit=junit)
@@ -202,13 +200,19 @@ def _refuse(options, expected):
             raise ConfigError(name, got="a self-test", expected=expected)
 
 
-def _self_test(pairs, reading, out, config, *, threads, quiet, as_json, force):
+def _self_test(pairs, reading, refused, out, config, *, threads, quiet, as_json, force):
     """Plant faults into clean pairs, and show what the audit makes of them."""
     from gen5astro.io import open_pairs
     from gen5astro.report.folder import write_selftest
     from gen5astro.report.terminal import print_selftest
     from gen5astro.selftest import plan_sets, run_selftest
+    from gen5astro.table import is_table
 
+    _refuse(refused, "an audit of PAIRS")
+    if pairs is None:
+        _refuse({"--pixel-scale": reading["pixel_scale"], "--column": reading["columns"]}, "PAIRS, which it speaks of")
+    elif is_table(pairs):
+        raise ConfigError("--self-test", got=f"{pairs}, a measurement table", expected="pairs, to plant faults into")
     plan = plan_sets(config)
     source = pairs and open_pairs(pairs, **reading)
     claim_folder(out, force=force)

@@ -207,14 +207,25 @@ def _against_strongest(name, claim, marks):
     scatter = [1.4826 * np.median(np.abs(y[part] - np.median(y[part]))) / len(part) ** 0.5 for part in bins]
     return [
         {
-            "label": f"{name}: size against {against.replace('_', ' ')}",
+            "label": f"{name}: the mark that a pair bears",
             "x": [float(np.median(x[part])) for part in bins],
             "y": [float(np.median(y[part])) for part in bins],
             "yerr": [float(value) for value in scatter],
-            "x_label": against.replace("_", " "),
-            "y_label": "size",
+            "x_label": _label(against, marks.unit),
+            "y_label": "size of the mark",
         }
     ]
+
+
+def _label(against, unit):
+    """Name and unit of what a mark's size is held against."""
+    labels = {
+        "theta_e": "theta_E [arcsec]",
+        "arc_flux": f"flux of the arc [{unit}]",
+        "host_flux": f"flux of the host's core [{unit}]",
+        "sky_level": f"sky level [{unit} / pix]",
+    }
+    return labels[against]
 
 
 def _plain(name, confidence, look_first):

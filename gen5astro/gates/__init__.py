@@ -210,7 +210,7 @@ def _check_limits(limits, gates):
             if number not in gates[name].limits:
                 remedy = closest(number, gates[name].limits)
                 raise ConfigError(f"audit.limits.{name}.{number}", got="no such limit", remedy=remedy)
-            if len(bounds) != 2:
+            if len(bounds) != 2 or (None not in bounds and bounds[0] > bounds[1]):
                 raise ConfigError(f"audit.limits.{name}.{number}", got=bounds, expected="[low, high]")
 
 

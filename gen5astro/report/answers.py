@@ -259,24 +259,31 @@ def _physical(record):
     measured, explained = row.measured["value"], row.explained["value"]
     where = "over all pairs" if row.stratum == "all" else f"at {stratum_text(row.stratum)}"
     kind = {Status.PASS: "Physical", Status.FAIL: "In part artificial"}.get(row.status, "Not judged")
+    if _status(record, "flux_budget") == Status.FAIL:
+        kind = "In part artificial"
     answer = (
         f"{kind}, {where}: of a core AUC of {number(measured, places=2)}, {number(explained, places=2)} is PSF and "
     )
     answer += f"counter-image and {spread(row.unexplained, signed=True)} is unexplained."
-    budget = _found(record, "flux_budget", "excess_fraction", stratum=row.stratum)
+    budget = [each for each in _found(record, "flux_budget", "excess_fraction") if each["status"] != Status.SKIP]
     if budget:
-        answer += _budget_words(max(budget, key=lambda each: each["value"]))
+        most = max(budget, key=lambda each: abs(each["value"]))
+        answer += _budget_words(most)
+        budget = [each for each in budget if each["stratum"] == most["stratum"]]
     if explained := explanation_sentence(record):
         answer += f" {explained}"
     return answer, [*_evidence(row, "measured", "explained", "unexplained"), *budget]
 
 
 def _budget_words(most):
-    """Sentence on the band with the most flux in the core."""
-    if most["value"] <= 0:
-        return " In no band is there more flux in the core than PSF and lens can bring."
-    share, band = number(100 * most["value"], places=1), most.get("band") or "the worst band"
-    return f" In {band} the core holds more than PSF and lens can bring, by {share} % of the host's own flux there."
+    """Sentence on the band and stratum whose core is farthest from what PSF and lens can bring."""
+    if not most["value"]:
+        return " In every band the core holds what PSF and lens can bring."
+    share, band = number(100 * abs(most["value"]), places=1), most.get("band") or "the worst band"
+    where = "" if most["stratum"] == "all" else f", at {stratum_text(most['stratum'])},"
+    side = "more" if most["value"] > 0 else "less"
+    by = f"by {share} % of the host's own flux there"
+    return f" In {band}{where} the core holds {side} than PSF and lens can bring, {by}."
 
 
 def _contrastive(_record):
@@ -293,7 +300,7 @@ def _bright(record):
     if row is not None:
         offer = (
             f" What the pairs offer to such a shortcut is a core AUC of {number(row.measured['value'], places=2)}, of "
-            f"which {spread(row.unexplained, signed=True)} is the injection's fault."
+            f"which {spread(row.unexplained, signed=True)} is not explained by physics."
         )
     return f"whether a network took it needs the trained network, scored on images with the core changed.{offer}", []
 

@@ -205,6 +205,8 @@ def evidence_plot(evidence, *, name):
         if names:
             axes.set_xticks(x, names)
             axes.set_xlim(-0.6, count - 0.4)
+        else:
+            axes.locator_params(axis="x", nbins=4)
         axes.set_title(_greek(label), loc="left", fontsize=11.5)
         axes.set(**{f"{axis}label": _greek(str(evidence.get(f"{axis}_label") or "")) for axis in "xy"})
     points = "; ".join(f"{names[at] if names else number(x[at])}: {number(y[at])}" for at in np.flatnonzero(known)[:20])

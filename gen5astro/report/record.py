@@ -109,7 +109,7 @@ def load_selftest(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise FormatError(f"self-test {path}", got=str(error), expected="JSON") from error
+        raise FormatError(f"self-test {path}", got="a file that is not JSON", expected="selftest.json") from error
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
         raise SchemaError(f"self-test {path}", got=f"schema {schema}", expected=SCHEMA, remedy="run it again")

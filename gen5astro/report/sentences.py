@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 from gen5astro.report.appearance import interval_text, number, spread, stratum_text
 from gen5astro.report.causes import magnitude_text
-from gen5astro.report.findings import CoreRow, classic_threshold, core_rows, gates_with, top_cause
+from gen5astro.report.findings import (
+    CoreRow,
+    classic_threshold,
+    core_rows,
+    gates_with,
+    recommended_normalizer,
+    top_cause,
+)
 from gen5astro.verdict import Status
 
 __all__ = [
@@ -23,7 +30,7 @@ ADVICE = {
     "finite_pixels": "Find where NaN, infinite or all-zero pixels enter: masked bricks and cutouts over an image edge "
     "are the usual places.",
     "pair_integrity": "Check that every row joins a stamp to its own ctrl: same position, same band order, same shape, "
-    "no shift between them.",
+    "no shift between them, and the two columns not exchanged.",
     "core_leakage": "Look at the residual profile: a level that never returns to zero is a pedestal, a residual "
     "that follows the host's own profile is a gain.",
     "sky_leakage": "Look for a sky level, a gradient or a normalization that reaches the stamp and not the ctrl.",
@@ -37,6 +44,10 @@ ADVICE = {
     "split_integrity": "Split by host and sky group, not by row; `gen5astro build-hdf5` does.",
     "known_lens_contamination": "Drop the ctrls that are known lenses.",
 }
+
+
+_OF_ONE_CAUSE = ("core_leakage", "sky_leakage", "noise_leakage", "flux_budget", "arc_localization")
+_SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,10 @@ def audit_verdict(record):
         Headline and sentence.
     """
     parts = [_core_sentence(record), _classic_sentence(record), _cause_sentence(record), _other_gates(record)]
-    return Verdict(_headline(record), " ".join(part for part in parts if part))
+    headline, kind = _headline(record), record.get("input", {}).get("normalizer")
+    if kind:
+        headline = f"As the normalizer {kind} leaves the pixels: {headline[0].lower()}{headline[1:]}"
+    return Verdict(headline, " ".join(part for part in parts if part))
 
 
 def _headline(record):
@@ -151,7 +165,7 @@ def _classic_sentence(record):
 def _cause_sentence(record):
     diagnosis = record.get("diagnosis") or {}
     top = diagnosis.get("top")
-    if not top or (top == "physical" and record.get("status") == Status.PASS):
+    if not top or (top == "physical" and record.get("status") in (Status.PASS, Status.ERROR)):
         return ""
     if top == "physical":
         return "The residuals bear no mark of a known fault."
@@ -201,31 +215,65 @@ def next_steps(record):
     steps : list of str
         Sentences; a command stands between backquotes.
     """
-    source = record.get("input", {})
-    label = source.get("label") or "PAIRS"
-    columns = "".join(f" --column {ours}={theirs}" for ours, theirs in (source.get("columns") or {}).items())
-    steps = []
+    if record.get("input", {}).get("normalizer"):
+        return _normalizer_steps(record)
     cause = top_cause(record) or {}
-    if cause.get("look_first") and _is_marked(record):
-        steps.append(f"{cause['name']}: {cause['look_first']}")
-    failed = gates_with(record, Status.FAIL, Status.ERROR)
-    steps += [f"{name}: {advice}" for name, advice in ADVICE.items() if name in failed]
+    steps = [f"{cause['name']}: {cause['look_first']}"] if cause.get("look_first") and _is_marked(record) else []
+    failed = [*gates_with(record, Status.FAIL), *gates_with(record, Status.ERROR)]
+    alike = [name for name in failed if name in _OF_ONE_CAUSE]
+    if steps and len(alike) > 1 and (cause.get("confidence") or 0) >= _SURE:
+        steps.append(f"Then judge again: {join(alike)} fail for the same reason, most likely.")
+        failed = [name for name in failed if name not in alike]
+    steps += [f"{name}: {ADVICE[name]}" for name in sorted(failed, key=_urgency(record)) if name in ADVICE]
     thin = gates_with(record, Status.INSUFFICIENT)
     if thin:
         steps.append(f"{join(thin)}: bring more hosts; more injections into the same hosts do not help.")
-    if record.get("status") == Status.PASS and _is_marked(record):
-        steps.append("Mend it before a larger set is made: what is too faint to leak here may not be in more pairs.")
-    if record.get("status") == Status.PASS:
-        steps.append(
-            f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit audit/audit.json{columns}`"
-        )
-    elif failed:
-        steps.append(f"Inject again, then audit again: `gen5astro audit-injection {label} --out audit{columns}`")
+    steps += _next_command(record)
     if "six_channel_viability" in gates_with(record, Status.FAIL, Status.INSUFFICIENT, Status.ERROR, advisory=True):
         steps.append(
             "Train in the single view (one image at a time, ctrl as hard negatives): the six-channel view is blocked."
         )
     return steps
+
+
+def _urgency(record):
+    """Key that puts what failed before what could not be computed, each in the order in which to work."""
+    order, errors = list(ADVICE), gates_with(record, Status.ERROR)
+    return lambda name: (name in errors, order.index(name) if name in ADVICE else len(order))
+
+
+def _next_command(record):
+    """The command to go on with, if any."""
+    source = record.get("input", {})
+    label, out = source.get("label") or "PAIRS", source.get("out") or "audit"
+    columns = "".join(f" --column {ours}={theirs}" for ours, theirs in (source.get("columns") or {}).items())
+    if record.get("status") == Status.PASS and _is_marked(record):
+        return ["Mend it before you train: what is too faint for a gate here may not be too faint for a network."]
+    if record.get("status") == Status.PASS and label.endswith((".h5", ".hdf5")):
+        return [f"Train on the cube: `gen5astro train {label} --out run`"]
+    if record.get("status") == Status.PASS:
+        return [
+            f"Build the training cube: `gen5astro build-hdf5 {label} --out cube.h5 --audit {out}/audit.json{columns}`"
+        ]
+    if gates_with(record, Status.FAIL, Status.ERROR):
+        command = f"gen5astro audit-injection MENDED --out {out}-mended --baseline {out}/audit.json{columns}"
+        return [f"Inject again, and audit the new pairs beside these: `{command}`"]
+    return []
+
+
+def _normalizer_steps(record):
+    """What to do about an audit of pixels that a normalizer left."""
+    kind = record["input"]["normalizer"]
+    if record.get("status") == Status.PASS:
+        return [
+            f"The normalizer {kind} adds nothing that these gates can see; the injection itself is audited without it."
+        ]
+    best = recommended_normalizer(record)
+    take = f" Take {best}: `--set normalize.kind={best}`." if best and best != kind else ""
+    return [
+        "Audit the same pairs without --normalized: what fails there too is the injection's, and to be mended first.",
+        f"What fails here alone is made by the normalizer {kind}.{take}",
+    ]
 
 
 def classic_fails(record):

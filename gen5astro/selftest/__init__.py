@@ -14,7 +14,7 @@ from gen5astro import __version__
 from gen5astro.audit import audit_pairs
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ConfigError, closest
+from gen5astro.errors import ConfigError, FormatError, closest
 from gen5astro.inject.faults import FAULTS
 from gen5astro.selftest.sets import PLANTING_ORDER, SampleSets, SourceSets, TestSet, judge_set
 from gen5astro.selftest.tally import CONFIDENCE, LEAST_RIGHT, MOST_FALSE, summarize_outcomes
@@ -46,18 +46,26 @@ def check_source(source, config, *, threads=None, advance=None, on_rejects=None)
     Returns
     -------
     sets : SourceSets
-        The pairs that can be read, to draw sets from, and what the diagnosis says of them all.
+        The pairs that can be read, to draw sets from.
 
     Raises
     ------
     FormatError
-        If no row could be read.
+        If no row could be read, or the pairs are not clean.
     RejectedError
         If more rows were rejected than the configuration allows.
     """
     found = audit_pairs(source, config=config, threads=threads, advance=advance, on_rejects=on_rejects)
     rows, group = found.table["row"].copy(), found.table["group"].copy()
-    return SourceSets(source, rows, group, found.record["diagnosis"]["top"], config)
+    top = found.record["diagnosis"]["top"]
+    if top != "physical":
+        raise FormatError(
+            source.label,
+            got=f"pairs whose own audit names {top} first",
+            expected="clean pairs, since nothing that is planted into others can be judged",
+            remedy="mend them, or leave PAIRS out to plant into the sample",
+        )
+    return SourceSets(source, rows, group, config)
 
 
 def plan_sets(config, *, grades=None, takes_all=False):
@@ -161,7 +169,6 @@ def _record(outcomes, plan, sets, config, began):
             "label": sets.label,
             "bands": list(sets.bands),
             "pixel_scale": sets.pixel_scale,
-            "top": sets.top,
         },
         "limits": {"least_right": LEAST_RIGHT, "most_false": MOST_FALSE, "confidence": CONFIDENCE},
         "provenance": {
@@ -175,11 +182,6 @@ def _record(outcomes, plan, sets, config, began):
 def _notes(sets, config):
     """What the reader must know before the numbers."""
     notes = []
-    if sets.top not in (None, "physical"):
-        notes.append(
-            f"{sets.label} is not clean: its own audit names {sets.top} first. "
-            "Nothing that is planted into it can be judged; mend it, or leave PAIRS out."
-        )
     if sets.takes_all:
         notes.append(
             f"{sets.label} has {sets.pairs} pairs that can be read, no more than selftest.pairs "

@@ -116,15 +116,12 @@ class SampleSets:
         What to call the pairs.
     takes_all : bool
         Whether every set has the same pairs: no, each has arcs of its own.
-    top : None
-        Cause that the diagnosis puts first for all pairs: there is no such table.
     """
 
     hosts: object
     config: object
     label = "sample"
     takes_all = False
-    top = None
 
     @property
     def pairs(self):
@@ -184,8 +181,6 @@ class SourceSets:
         The pairs.
     rows, group : int64 array, (n,)
         Rows that can be read, ascending, and the group of each: one host, or hosts that touch on the sky.
-    top : str
-        Cause that the diagnosis puts first for all pairs; not ``physical`` where they are not clean.
     config : Config
         Section ``selftest``.
     """
@@ -193,7 +188,6 @@ class SourceSets:
     source: object
     rows: np.ndarray
     group: np.ndarray
-    top: str
     config: object
 
     @property

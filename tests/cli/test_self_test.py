@@ -10,10 +10,14 @@ from click.testing import CliRunner
 
 from gen5astro import selftest
 from gen5astro.cli import main
+from gen5astro.config import MeasureConfig
 from gen5astro.io.parquet import PairWriter
+from gen5astro.measure import measure_pairs
 from gen5astro.report.json import write_json
+from gen5astro.table import write_table
 from tests.factories import make_pairs
 from tests.report.records import make_selftest
+from tests.sources import MemorySource
 
 PLAN = selftest.plan_sets
 QUICK = (
@@ -74,14 +78,12 @@ def test_a_fault_that_is_not_named_exits_3(few, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("few")
-def test_pairs_that_are_not_clean_are_told_in_one_note(tmp_path):
+def test_pairs_that_are_not_clean_are_refused(tmp_path):
     pairs = write(tmp_path / "faulty.parquet", fault="gain:1.1")
     result = run(pairs, "--out", tmp_path / "out", *QUICK, "--set", "selftest.pairs=100")
-    assert result.exit_code == 3
-    assert " ".join(result.stdout.split()).count("is not clean: its own audit names gain first") == 1
-    record = json.loads((tmp_path / "out" / "selftest.json").read_text())
-    assert (len(record["notes"]), record["counts"]["pairs_a_set"]) == (1, 100)
-    assert "measuring pairs: 120 in" in result.stderr
+    assert result.exit_code == 2
+    assert "got pairs whose own audit names gain first" in result.output
+    assert "leave PAIRS out" in result.output
 
 
 @pytest.mark.usefixtures("few")
@@ -190,3 +192,12 @@ def test_what_a_self_test_cannot_be_shown_as_is_one_line(written, options):
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "the record of a self-test" in result.stderr
+
+
+def test_a_measurement_table_holds_no_pixels_to_plant_into(tmp_path):
+    block = make_pairs(30, np.random.default_rng(3))
+    table, _ = measure_pairs(MemorySource(block), MeasureConfig())
+    write_table(table, tmp_path / "measure.parquet")
+    result = run(tmp_path / "measure.parquet", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "a measurement table; expected pairs, to plant faults into" in result.output

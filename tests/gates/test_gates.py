@@ -421,6 +421,7 @@ def test_a_configured_limit_replaces_the_gates_own():
         ({"core_leakages": {"unexplained_auc": [0, 1]}}, "did you mean 'core_leakage'"),
         ({"core_leakage": {"unexplained": [0, 1]}}, "did you mean 'unexplained_auc'"),
         ({"core_leakage": {"unexplained_auc": [0]}}, r"expected \[low, high\]"),
+        ({"core_leakage": {"unexplained_auc": [0.1, -0.1]}}, r"expected \[low, high\]"),
     ],
 )
 def test_a_limit_that_no_gate_has_is_refused(limits, message):

@@ -287,7 +287,7 @@ def make_selftest(*, label="sample", notes=(), complete=True, together=False, **
         "complete": complete,
         "notes": list(notes),
         "counts": {"sets_planned": len(found) + (not complete), "sets_judged": len(found), "pairs_a_set": 1000},
-        "input": {"label": label, "bands": ["g", "r", "z"], "pixel_scale": 0.263, "top": None},
+        "input": {"label": label, "bands": ["g", "r", "z"], "pixel_scale": 0.263},
         "limits": {"least_right": 0.95, "most_false": 0.02, "confidence": 0.95},
         "provenance": {"versions": {"gen5astro": "0.1.0"}, "config": {"selftest": {"pairs": 1000}}, "seconds": 12.5},
     }

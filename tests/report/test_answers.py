@@ -100,8 +100,22 @@ def test_the_excess_is_split_into_what_physics_explains_and_what_it_does_not():
     assert said.answer.startswith("In part artificial, over all pairs")
     assert "In r the core holds more than PSF and lens can bring, by 20.0 %" in said.answer
     for each in faulty["gates"]["flux_budget"]["findings"]:
-        each["value"] = -0.1
-    assert "In no band" in answer(faulty, PHYSICAL).answer
+        each["value"], each["stratum"] = -0.1, "theta_e>=2"
+    assert (
+        "In g, at θ_E ≥ 2″, the core holds less than PSF and lens can bring, by 10.0 %"
+        in answer(faulty, PHYSICAL).answer
+    )
+    for each in faulty["gates"]["flux_budget"]["findings"]:
+        each["value"] = 0.0
+    assert "In every band the core holds what PSF and lens can bring" in answer(faulty, PHYSICAL).answer
+
+
+def test_a_failed_budget_is_not_called_physical():
+    clean = copy.deepcopy(CLEAN)
+    clean["gates"]["flux_budget"] = make_gate(
+        "FAIL", make_finding("excess_fraction", 0.03, "FAIL", stratum="theta_e>=2")
+    )
+    assert answer(clean, PHYSICAL).answer.startswith("In part artificial")
 
 
 def labels(zero, invisible, status):

@@ -168,3 +168,49 @@ def test_a_command_repeats_how_columns_are_named():
     assert any(
         "--audit audit/audit.json --column theta_e_arcsec=einstein_radius`" in step for step in next_steps(record)
     )
+
+
+def test_commands_name_the_folder_of_this_audit():
+    clean, faulty = make_audit(), make_audit(excess=0.14)
+    for record in (clean, faulty):
+        record["input"]["out"] = "strict"
+    assert any("--audit strict/audit.json" in step for step in next_steps(clean))
+    assert any("--out strict-mended --baseline strict/audit.json" in step for step in next_steps(faulty))
+
+
+def test_a_cube_is_trained_on_and_not_built_again():
+    steps = next_steps(make_audit(label="cube.h5"))
+    assert any("gen5astro train cube.h5" in step for step in steps)
+    assert not any("build-hdf5" in step for step in steps)
+
+
+def test_gates_that_fail_for_the_reason_that_is_known_are_told_together():
+    record = make_audit(excess=0.14)
+    steps = next_steps(record)
+    assert steps[0].startswith("pedestal: ")
+    assert steps[1] == "Then judge again: core_leakage and sky_leakage fail for the same reason, most likely."
+    record["diagnosis"]["causes"][0]["confidence"] = 0.6
+    assert any(step.startswith("sky_leakage: ") for step in next_steps(record))
+
+
+def test_what_failed_comes_before_what_could_not_be_computed():
+    record = make_audit()
+    record["diagnosis"] = {}
+    record["gates"]["core_leakage"] = make_gate("ERROR")
+    record["gates"]["label_consistency"] = make_gate("FAIL")
+    record["status"] = "ERROR"
+    steps = next_steps(record)
+    assert steps[0].startswith("label_consistency")
+    assert steps[1].startswith("core_leakage")
+
+
+def test_an_audit_of_normalized_pixels_speaks_of_the_normalizer():
+    clean, faulty = make_audit(), make_audit(excess=0.14)
+    recommended = make_gate("FAIL", make_finding("recommended:sky", 0.0, "SKIP", view="single"))
+    for record in (clean, faulty):
+        record["input"]["normalizer"] = "standard"
+        record["gates"]["normalization_leakage"] = recommended
+    assert audit_verdict(clean).headline == "As the normalizer standard leaves the pixels: the injection is clean."
+    assert "Take sky: `--set normalize.kind=sky`." in next_steps(faulty)[1]
+    for record in (clean, faulty):
+        assert not any("build-hdf5" in step or "Inject again" in step for step in next_steps(record))

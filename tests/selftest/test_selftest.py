@@ -179,7 +179,7 @@ def test_an_unknown_fault_names_the_closest():
 def test_sets_are_drawn_from_the_rows_that_can_be_read(block):
     loose = dataclasses.replace(configured(pairs=50), audit=dataclasses.replace(CONFIG.audit, max_reject_fraction=0.1))
     sets = check_source(MemorySource(block, bad={7: "torn"}), loose, threads=2)
-    assert (sets.top, sets.takes_all, sets.pairs, len(sets.rows)) == ("physical", False, 50, 119)
+    assert (sets.takes_all, sets.pairs, len(sets.rows)) == (False, 50, 119)
     drawn = []
     for number in range(3):
         parts = list(sets.blocks(TestSet((), number).seeds(loose)))
@@ -202,13 +202,10 @@ def test_pairs_that_every_set_would_have_make_one_set_of_each_kind_and_a_note(bl
     assert record["clean"]["terms"][0]["hosts"] == 30
 
 
-def test_pairs_that_are_not_clean_are_said_to_be_so_and_do_not_pass():
+def test_pairs_that_are_not_clean_are_refused_before_anything_is_planted():
     faulty = MemorySource(make_pairs(120, np.random.default_rng(4), size=64, fault="pedestal:1"), label="faulty")
-    record = run_selftest(CONFIG, sets=check_source(faulty, CONFIG), grades={"pedestal": (0.2,)}, threads=2)
-    assert record["notes"][0].startswith("faulty is not clean: its own audit names pedestal first.")
-    assert record["input"]["top"] == "pedestal"
-    assert record["status"] == "FAIL"
-    assert record["shortfalls"] == [{"fault": None, "share": 1.0, "at_most": 0.02}]
+    with pytest.raises(FormatError, match="faulty: got pairs whose own audit names pedestal first; expected clean"):
+        check_source(faulty, CONFIG)
 
 
 def test_pairs_of_which_none_can_be_read_are_refused(block):
