@@ -239,7 +239,7 @@ def test_an_audit_of_other_pairs_is_refused(tmp_path, out, pairs):
 
 def test_an_audit_of_normalized_pixels_is_refused(tmp_path, out, pairs):
     audit = write_audit(tmp_path / "audit", pairs, input={"normalizer": "sky"})
-    with pytest.raises(FormatError, match="as the normalizer sky leaves them.*without --normalized"):
+    with pytest.raises(FormatError, match=r"as the normalizer sky leaves them.*without --normalized"):
         build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
     assert not out.exists()
 
