@@ -45,11 +45,8 @@ def rows_of(lines):
 def written(share):
     """A share as the page has it, written anew."""
     low, high = (f"{100 * end:.0f}" for end in share["interval"])
-    whole = (
-        f"{100 * share['share']:.1f}".removesuffix(".0")
-        if 0 < share["share"] < 0.0995
-        else f"{100 * share['share']:.0f}"
-    )
+    places = 1 if 0 < share["share"] < 0.0995 else 0
+    whole = f"{100 * share['share']:.{places}f}"
     return whole, f"{low} to {high} %"
 
 
@@ -89,6 +86,9 @@ def test_false_alarms_and_terms_are_what_the_record_says(page, record):
     rows = {re.sub(r":ref:`(\w+) .*`", r"\1", row[0]): row[1:] for row in rows_of(page.alarms(record))}
     shown = {"a fault is named": clean["other_named"], "any gate fires": clean["any_gate"]}
     shown |= {f"{gate} fires": each for gate, each in clean["gates"].items() if not record["gates"][gate]["advisory"]}
+    for gate, each in clean["zero"].items():
+        shown[f"95 % interval of {gate} holds 0"] = each["holds"]
+        shown[f"{gate} would fire with a limit of 0"] = each["fires"]
     assert set(rows) == {*shown, "a fault is put first"}
     for what, each in shown.items():
         assert rows[what][0] == f"{each['count']} of {clean['sets']}"
