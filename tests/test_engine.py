@@ -139,6 +139,11 @@ def test_a_map_that_ends_inside_another_leaves_the_outer_interrupt_remembered():
                 signal.raise_signal(signal.SIGINT)
                 seen.append("remembered")
 
-    with pytest.raises(KeyboardInterrupt), remember_interrupts():
-        work()
+    # A shell in the background starts what it runs with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), remember_interrupts():
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert seen == [3, 4, "remembered"]
