@@ -30,8 +30,9 @@ def leak_findings(table, context, *, gate, features, reads, explained=None, judg
         ``features(table, image)`` gives a float array (n, k), as `gen5astro.leakage.measure_leakage` wants it.
     reads : tuple of str
         Columns that `features` reads.
-    explained : tuple, optional
-        ``(features, image)`` of a faultless stamp. Default: the same features of ``physical``.
+    explained : dict of str to tuple, optional
+        Of each view, ``(features, image)`` of a faultless stamp; in a view that is left out nothing is explained, and
+        the measured AUC is shown alone. Default: the same features of ``physical`` in both.
     judged : tuple of str
         Views that decide; others are shown.
     classic : float, optional
@@ -47,11 +48,14 @@ def leak_findings(table, context, *, gate, features, reads, explained=None, judg
         yield Finding("unexplained_auc", None, Status.ERROR, note=note)
         return
     rng = context.generator(gate)
+    known = dict.fromkeys(VIEWS, (features, "physical")) if explained is None else explained
     for view in VIEWS:
+        baseline = known.get(view, (features, "stamp"))
         for leakage in measure_leakage(
-            table, features, view=view, masks=masks, config=context.config, rng=rng, baseline=explained
+            table, features, view=view, masks=masks, config=context.config, rng=rng, baseline=baseline
         ):
-            yield from leakage_findings(leakage, context, judged=view in judged, classic=classic)
+            found = leakage_findings(leakage, context, judged=view in judged, classic=classic)
+            yield from found if view in known else (each for each in found if each.name in ("measured_auc", "null_auc"))
 
 
 def leakage_findings(leakage, context, *, judged, classic=None):

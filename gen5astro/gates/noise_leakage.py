@@ -4,8 +4,9 @@ The gate trains the same classifier as `core_leakage` on the texture of the nois
 and the corners: its strength from pixel to pixel, that strength over the robust scatter of the whole sky, and the
 correlation of neighboring pixels along x and y. A faultless stamp has the very noise of its ctrl, which explains an
 AUC of 0.5 in the view ``single``. In the view ``paired`` the faintest wing of an arc shows against a ctrl of the same
-pixels; its AUC is reported, not judged. **When it fails**, look first for noise that is drawn again or added after the
-arc, then for resampling, which smooths the noise of the stamp alone, then for a stamp that was rescaled.
+pixels, which nothing that is measured explains; its AUC is reported alone and not judged. **When it fails**, look first
+for noise that is drawn again or added after the arc, then for resampling, which smooths the noise of the stamp alone,
+then for a stamp that was rescaled.
 """
 
 import numpy as np
@@ -45,7 +46,7 @@ def _findings(table, context):
         gate="noise_leakage",
         features=noise_features,
         reads=_READS,
-        explained=(noise_features, "ctrl"),
+        explained={"single": (noise_features, "ctrl")},
     )
 
 

@@ -319,6 +319,22 @@ def test_the_paired_view_of_the_noise_is_reported_and_not_judged():
     paired = [each for each in result.findings if each.view == "paired" and each.name == "measured_auc"]
     assert paired[0].value > 0.95
     assert {each.status for each in paired} == {Status.SKIP}
+    assert {each.name for each in result.findings if each.view == "paired"} == {"measured_auc", "null_auc"}
+    assert result.status is Status.PASS
+
+
+def test_the_wing_of_an_arc_explains_what_the_pair_s_sky_shows():
+    table, rng = make_table(), np.random.default_rng(6)
+    for region in ("sky", "corner"):
+        sigma = 0.003 * np.exp(rng.normal(0, 0.1, (len(table), len(BANDS))))
+        table.columns[f"ctrl_{region}_sigma"] = sigma
+        for image in ("stamp", "physical"):
+            table.columns[f"{image}_{region}_sigma"] = 1.001 * sigma
+    result = judge(table)["sky_leakage"]
+    found = {each.name: each for each in result.findings if (each.view, each.stratum) == ("paired", "all")}
+    assert found["measured_auc"].value == 1.0
+    assert found["unexplained_auc"].value == 0.0
+    assert found["unexplained_auc"].status is Status.SKIP
     assert result.status is Status.PASS
 
 
