@@ -37,7 +37,7 @@ __all__ = [
 MAD_TO_SIGMA = 1.4826022185056018
 
 _INFINITY = np.float32(np.inf)
-_LANES = 256
+_LANES = 64
 
 
 def annulus_pixels(shape, fraction):
@@ -240,29 +240,40 @@ def _measure(planes, chosen, robust, statistics):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _mean_and_scatter(sample):
-    """Mean and standard deviation in float64; a scatter of 0 comes back as 1."""
-    mean = _sum_powers(sample, 0.0, False) / len(sample)
-    scatter = math.sqrt(_sum_powers(sample, mean, True) / len(sample))
-    return mean, scatter if scatter > 0 else 1.0
+    """Mean and standard deviation in float64, in one pass about the first value; a scatter of 0 comes back as 1.
+
+    Many partial sums fill the vector lanes. A second pass follows where the first value lies so far from the mean that
+    digits of the scatter would cancel.
+    """
+    origin = np.float64(sample[0])
+    mean, power = _moments(sample, origin)
+    if mean * mean > 1e6 * (power - mean * mean):
+        origin += mean
+        mean, power = _moments(sample, origin)
+    scatter = math.sqrt(max(power - mean * mean, 0.0))
+    return origin + mean, scatter if scatter > 0 else 1.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _sum_powers(sample, mean, squared):
-    """Sum of the deviations from a mean, or of their squares, in many partial sums that fill the vector lanes."""
-    sums = np.zeros(_LANES)
+def _moments(sample, origin):
+    """Means of the deviations from an origin and of their squares."""
+    sums, squares = np.zeros(_LANES), np.zeros(_LANES)
     whole = len(sample) - len(sample) % _LANES
     for begin in range(0, whole, _LANES):
         part = sample[begin : begin + _LANES]
         for lane in range(_LANES):
-            deviation = np.float64(part[lane]) - mean
-            sums[lane] += deviation * deviation if squared else deviation
+            deviation = np.float64(part[lane]) - origin
+            sums[lane] += deviation
+            squares[lane] += deviation * deviation
     for k in range(whole, len(sample)):
-        deviation = np.float64(sample[k]) - mean
-        sums[k - whole] += deviation * deviation if squared else deviation
-    total = 0.0
-    for value in sums:
-        total += value
-    return total
+        deviation = np.float64(sample[k]) - origin
+        sums[k - whole] += deviation
+        squares[k - whole] += deviation * deviation
+    total, power = 0.0, 0.0
+    for lane in range(_LANES):
+        total += sums[lane]
+        power += squares[lane]
+    return total / len(sample), power / len(sample)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
