@@ -12,8 +12,9 @@ import numpy as np
 from gen5astro import __version__
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ConfigError, FormatError, MissingFileError, RejectedError, SchemaError
+from gen5astro.errors import ConfigError, FormatError, RejectedError, SchemaError
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
+from gen5astro.io.records import read_record
 from gen5astro.io.rejects import write_rejects
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.leakage import strata
@@ -178,19 +179,8 @@ def read_audit(path):
     SchemaError
         If it is not an audit of the version that this code knows.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"audit {path}", got="no such file", expected="audit.json of gen5astro audit-injection")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"audit {path}", got="a file that is not JSON", expected="audit.json of an audit") from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != AUDIT_SCHEMA:
-        raise SchemaError(
-            f"audit {path}", got=f"schema {schema}", expected=AUDIT_SCHEMA, remedy="audit the pairs again"
-        )
-    return record
+    expected = "audit.json of gen5astro audit-injection"
+    return read_record(path, name="audit", schema=AUDIT_SCHEMA, expected=expected, remedy="audit the pairs again")
 
 
 def _check_audited(record, path, input_digest):

@@ -7,6 +7,7 @@ the Einstein radius, and its weight falls accordingly; the error is the scatter 
 import numpy as np
 
 from gen5astro.diagnosis import Cause
+from gen5astro.diagnosis.marks import SIGNIFICANCE
 
 
 def _explain(marks):
@@ -14,7 +15,8 @@ def _explain(marks):
     y, y_error = _mean_place(marks, "arc_offset_y")
     length, error = np.hypot(x, y), np.hypot(x_error, y_error)
     floor = marks.floors["arc_offset"]
-    if not np.any((np.abs(x) > np.maximum(floor, 4 * x_error)) | (np.abs(y) > np.maximum(floor, 4 * y_error))):
+    told = [np.abs(at) > np.maximum(floor, SIGNIFICANCE * error) for at, error in ((x, x_error), (y, y_error))]
+    if not np.any(told):
         return None
     size = np.hypot(marks.column("arc_offset_x"), marks.column("arc_offset_y"))
     arc = np.median(marks.column("arc_snr_measured"), axis=0) ** 2 / np.prod(marks.table.shape)

@@ -300,7 +300,7 @@ def usable_sample(table, reads, context):
     note : str
         How many are not finite.
     """
-    chosen = np.flatnonzero(context.sample)
+    chosen = np.arange(len(table)) if context.sample is None else np.flatnonzero(context.sample)
     table = table.keep((*reads, *_STRATA)).select(chosen)
     usable, note = usable_rows(table, reads)
     masks = {name: mask[chosen][usable] for name, mask in context.masks.items()}

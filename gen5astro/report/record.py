@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
+from gen5astro.errors import FormatError, Gen5Error
 from gen5astro.io.pairs import BlockRef, Reject
+from gen5astro.io.records import read_record
 from gen5astro.verdict import Status
 
 __all__ = ["is_selftest", "load_audit", "load_selftest", "read_rejects", "read_worst"]
@@ -103,16 +104,8 @@ def load_selftest(path):
     """
     from gen5astro.selftest import SCHEMA
 
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"self-test {path}", got="no such file", expected="selftest.json of --self-test")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"self-test {path}", got="a file that is not JSON", expected="selftest.json") from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        raise SchemaError(f"self-test {path}", got=f"schema {schema}", expected=SCHEMA, remedy="run it again")
+    expected = "selftest.json of --self-test"
+    record = read_record(path, name="self-test", schema=SCHEMA, expected=expected, remedy="run it again")
     lacking = sorted(_OF_A_SELFTEST - set(record))
     if lacking or record["status"] not in list(Status):
         raise FormatError(f"self-test {path}", got=f"no {', '.join(lacking) or 'status'}", expected="a whole record")
