@@ -85,7 +85,8 @@ def measure_block(block, config, *, psf=None):
     for at, term in enumerate(TERMS):
         columns[term], columns[f"{term}_error"] = found.terms[..., at], found.errors[..., at]
     columns |= _image_columns("physical", found.physical, center, scale, regions, config)
-    columns |= _arc_columns(residual, found.physical - block.ctrl, columns, scale, config, psf)
+    arc = np.subtract(found.physical, block.ctrl, out=found.physical)
+    columns |= _arc_columns(residual, arc, columns, scale, config, psf)
     return {name: _compact(values) for name, values in columns.items()}
 
 

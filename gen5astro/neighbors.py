@@ -4,15 +4,16 @@ The host itself is nearly symmetric, its neighbors are not: what an image holds 
 host's center belongs to something else, even on the host's wings. A saturated star in a corner is such a neighbor.
 """
 
+import math
 import warnings
 
 import numpy as np
 
 from gen5astro.engine import warnings_lock
+from gen5astro.kernels.mirror import BIN, mirror_excess
 
 __all__ = ["mask_neighbors"]
 
-_BIN = 2
 _GAP = 1
 _SIGNIFICANCE = 5.0
 _TOLERANCE = 0.5
@@ -45,33 +46,21 @@ def mask_neighbors(ctrl, center, sky_sigma):
 
     n, bands, height, width = ctrl.shape
     with np.errstate(divide="ignore", invalid="ignore"):
-        weight = (1 / (np.asarray(sky_sigma) * _BIN * np.sqrt(bands))).astype(np.float32)
-        light = np.einsum("nbyx,nb->nyx", ctrl, weight, optimize=False)
-    light[~np.isfinite(light).all(axis=(1, 2))] = 0
-    light = _binned(light)
-    excess = light - (1 + _TOLERANCE) * np.maximum(_half_turned(light, center), 0)
-    sheet, place = _side_by_side(excess)
+        weight = 1 / (np.asarray(sky_sigma) * BIN * np.sqrt(bands))
+    rows, columns = -(-height // BIN), -(-width // BIN)
+    across = math.ceil(math.sqrt(n))
+    sheet = np.zeros((-(-n // across), rows + _GAP, across, columns + _GAP), dtype=np.float32)
+    mirror_excess(ctrl, weight, center, _TOLERANCE, sheet)
     with warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
-        segments = detect_sources(sheet, _SIGNIFICANCE, n_pixels=_MIN_PIXELS)
-    masked = np.zeros((n, height, width), dtype=bool)
+        segments = detect_sources(
+            sheet.reshape(sheet.shape[0] * sheet.shape[1], -1), _SIGNIFICANCE, n_pixels=_MIN_PIXELS
+        )
     if segments is None:
-        return masked
-    wide = _widened(segments.data > 0)[place]
-    for row in range(_BIN):
-        for column in range(_BIN):
-            part = masked[:, row::_BIN, column::_BIN]
-            part[...] = wide[:, : part.shape[1], : part.shape[2]]
-    return masked
-
-
-def _binned(images):
-    """Sum 2 x 2 pixels; an odd row or column at the edge counts as it is."""
-    height, width = images.shape[1:]
-    odd = height % _BIN or width % _BIN
-    padded = np.pad(images, ((0, 0), (0, height % _BIN), (0, width % _BIN))) if odd else images
-    rows = padded[:, 0::_BIN] + padded[:, 1::_BIN]
-    return rows[:, :, 0::_BIN] + rows[:, :, 1::_BIN]
+        return np.zeros((n, height, width), dtype=bool)
+    wide = _widened(segments.data > 0).reshape(sheet.shape)[:, :rows, :, :columns]
+    binned = wide.transpose(0, 2, 1, 3).reshape(-1, rows, columns)[:n]
+    return binned.repeat(BIN, axis=1).repeat(BIN, axis=2)[:, :height, :width]
 
 
 def _widened(covered):
@@ -83,28 +72,3 @@ def _widened(covered):
     wide[:, 1:] |= rows[:, :-1]
     wide[:, :-1] |= rows[:, 1:]
     return wide
-
-
-def _half_turned(light, center):
-    """Each image turned by half a turn about its center, to the nearest half of a binned pixel; zero from outside."""
-    n, height, width = light.shape
-    middle = (np.asarray(center) + 0.5) / _BIN - 0.5
-    twice = np.rint(2 * middle).astype(np.intp)
-    row, column = twice[:, 1, None] - np.arange(height), twice[:, 0, None] - np.arange(width)
-    inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[:, None, :]
-    row, column = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
-    return np.where(inside, light[np.arange(n)[:, None, None], row[:, :, None], column[:, None, :]], 0)
-
-
-def _side_by_side(images):
-    """One large image with a gap between each two, and the places of all pixels in it."""
-    n, height, width = images.shape
-    across = int(np.ceil(np.sqrt(n)))
-    down = -(-n // across)
-    sheet = np.zeros((down * (height + _GAP), across * (width + _GAP)), dtype=images.dtype)
-    at = np.arange(n)
-    row = (at // across * (height + _GAP))[:, None, None] + np.arange(height)[:, None]
-    column = (at % across * (width + _GAP))[:, None, None] + np.arange(width)
-    place = tuple(np.broadcast_arrays(row, column))
-    sheet[place] = images
-    return sheet, place

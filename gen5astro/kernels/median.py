@@ -7,7 +7,7 @@ from numba import njit
 
 from gen5astro.errors import ShapeError
 
-__all__ = ["image_medians", "is_finite", "median"]
+__all__ = ["image_medians", "is_finite", "median", "single_median"]
 
 _INFINITY = np.float32(np.inf)
 _PROBES = 33
@@ -124,6 +124,26 @@ def median(sample, kept):
     else:
         _insertion_sort(ordered)
     return np.float32(0.5) * (ordered[first - n_low] + ordered[second - n_low])
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def single_median(values):
+    """Find the median of values of any precision, rounded to single precision.
+
+    Parameters
+    ----------
+    values : float array, (m,)
+        The values.
+
+    Returns
+    -------
+    median : float64
+        The middle value, or the mean of the two; NaN where there is none, or one is not finite.
+    """
+    rounded = values.astype(np.float32)
+    if len(rounded) == 0 or not is_finite(rounded):
+        return np.nan
+    return np.float64(median(rounded, np.empty(len(rounded) + 1, np.float32)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
+from gen5astro.kernels.median import single_median
+
 __all__ = ["gather", "judge_noise"]
 
 
@@ -77,7 +79,7 @@ def judge_noise(rough, rough_host, band, gain, points, weight, kept, room, numbe
     for other in range(bands):
         along = _regress(trusted, room[other]) if other != band else 0.0
         farthest = along if abs(along) > abs(farthest) else farthest
-    numbers[0] = 1.4826 * np.median(left) / math.sqrt(kept)
+    numbers[0] = 1.4826 * single_median(left) / math.sqrt(kept)
     numbers[1] = own
     numbers[2] = farthest
 

@@ -225,9 +225,9 @@ def _measure(planes, chosen, robust, statistics):
             for k in range(len(chosen)):
                 room[k] = sample[chosen[k]]
             sample = room
-        if not is_finite(sample):
-            statistics[i] = np.nan
-        elif robust:
+        if not robust:
+            statistics[i, 0], statistics[i, 1] = _mean_and_scatter(sample)
+        elif is_finite(sample):
             center = median(sample, kept)
             for k in range(len(chosen)):
                 deviation[k] = abs(sample[k] - center)
@@ -235,18 +235,22 @@ def _measure(planes, chosen, robust, statistics):
             statistics[i, 0] = center
             statistics[i, 1] = scale if scale > 0 else _mean_and_scatter(sample)[1]
         else:
-            statistics[i, 0], statistics[i, 1] = _mean_and_scatter(sample)
+            statistics[i] = np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _mean_and_scatter(sample):
     """Mean and standard deviation in float64, in one pass about the first value; a scatter of 0 comes back as 1.
 
+    Both are NaN where a value is not finite.
+
     Many partial sums fill the vector lanes. A second pass follows where the first value lies so far from the mean that
     digits of the scatter would cancel.
     """
     origin = np.float64(sample[0])
     mean, power = _moments(sample, origin)
+    if not math.isfinite(power):
+        return np.nan, np.nan
     if mean * mean > 1e6 * (power - mean * mean):
         origin += mean
         mean, power = _moments(sample, origin)

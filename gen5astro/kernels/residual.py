@@ -28,10 +28,12 @@ from gen5astro.kernels.derivatives import (
     FIELDS,
     REACH,
     STEP,
+    deinterleave,
     sample_fields,
     sample_smooth,
     smoothing_taps,
 )
+from gen5astro.kernels.median import single_median
 from gen5astro.kernels.noise_origin import gather, judge_noise
 from gen5astro.kernels.robust import fit_robust
 from gen5astro.kernels.shrinkage import shrink
@@ -166,7 +168,7 @@ def _decompose(
     n, bands, height, width = stamp.shape
     rows, columns = (height - 2 * REACH - 1) // STEP + 1, (width - 2 * REACH - 1) // STEP + 1
     samples = rows * columns
-    residual = np.empty((height, width))
+    hosts, residual = np.empty((bands, height, width + width % 2)), np.empty((height, width + width % 2))
     fields, smooth = np.empty((bands, len(FIELDS), rows, columns)), np.empty((rows, columns))
     wings = np.empty((len(wing_taps), rows, columns))
     host_pixels, rough_host = np.empty((bands, samples)), np.empty((bands, samples))
@@ -184,18 +186,17 @@ def _decompose(
         n_outside, n_used = _choose_points(masked[i], center[i, 0], center[i, 1], radius[i], columns, outside, used)
         points = used[:n_used]
         for band in range(bands):
-            sample_fields(ctrl[i, band], taps, fields[band])
-            _sample_pixels(ctrl[i, band], columns, host_pixels[band])
+            deinterleave(ctrl[i, band], hosts[band])
+            sample_fields(hosts[band], taps, fields[band])
+            _sample_pixels(hosts[band], columns, host_pixels[band])
             _subtract(host_pixels[band], fields[band, 0], rough_host[band])
         for band in range(bands):
-            image, host = stamp[i, band], ctrl[i, band]
-            for y in range(height):
-                for x in range(width):
-                    residual[y, x] = np.float64(image[y, x]) - np.float64(host[y, x])
+            deinterleave(stamp[i, band], residual)
+            residual -= hosts[band]
             _sample_pixels(residual, columns, pixels)
             numbers[3, i, band] = _likeness(host_pixels[band], pixels, outside[:n_outside])
             sample_smooth(residual, taps, smooth)
-            level = np.median(gather(smooth, points, 1.0, weights[:n_used])) if n_used else 0.0
+            level = single_median(gather(smooth, points, 1.0, weights[:n_used]))
             _spread_wings(smooth, level, center[i, 0], center[i, 1], radius[i], wing_taps, wings)
             design = designs[: (_N_COLUMNS + 1) * n_used].reshape((_N_COLUMNS + 1, n_used))
             _fill_design(fields[band], wings, smooth, points, height, width, design)
@@ -214,7 +215,7 @@ def _decompose(
             noise = noises[: (bands + 2) * n_used].reshape((bands + 2, n_used))
             judge_noise(rough, rough_host, band, terms[i, band, 1], points, weight, kept, noise, numbers[:, i, band])
             shrink(terms[i, band], errors[i, band], sky_sigma[i, band], term)
-            numbers[5, i, band] = _rebuild(image, host, term, physical[i, band])
+            numbers[5, i, band] = _rebuild(stamp[i, band], ctrl[i, band], term, physical[i, band])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -239,10 +240,11 @@ def _choose_points(masked, x0, y0, radius, columns, outside, used):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _sample_pixels(image, columns, out):
-    """Fill the pixels at the samples."""
+    """Fill the pixels at the samples, which all lie in odd columns, from a deinterleaved image."""
+    first = image.shape[1] // 2 + REACH // STEP
     for i in range(len(out) // columns):
         for j in range(columns):
-            out[i * columns + j] = np.float64(image[REACH + STEP * i, REACH + STEP * j])
+            out[i * columns + j] = image[REACH + STEP * i, first + j]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
+from gen5astro.kernels.median import single_median
+
 __all__ = ["fit_robust", "invert", "solve"]
 
 _ITERATIONS = 4
@@ -55,14 +57,10 @@ def fit_robust(design, floor, room, weight, solution, covariance):
         solve(normal, normal[columns], factor, scaled)
         for a in range(columns):
             step[a] = scaled[a] * scale[a]
-        left[:] = 0.0
-        for a in range(columns + 1):
-            row, share = design[a], step[a]
-            for j in range(points):
-                left[j] += share * row[j]
+        np.dot(step, design, left)
         for j in range(points):
             left[j] = abs(left[j])
-        inverse = 1.0 / (_TUKEY * (1.4826 * np.median(left) + floor))
+        inverse = 1.0 / (_TUKEY * (1.4826 * single_median(left) + floor))
         for j in range(points):
             ratio = left[j] * inverse
             kept = max(1.0 - ratio * ratio, 0.0)

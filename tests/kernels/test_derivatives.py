@@ -4,12 +4,27 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
-from gen5astro.kernels.derivatives import FIELDS, REACH, STEP, grid_shape, sample_fields, sample_smooth, smoothing_taps
+from gen5astro.kernels.derivatives import (
+    FIELDS,
+    REACH,
+    STEP,
+    deinterleave,
+    grid_shape,
+    sample_fields,
+    sample_smooth,
+    smoothing_taps,
+)
+
+
+def deinterleaved(image):
+    out = np.full((image.shape[0], image.shape[1] + image.shape[1] % 2), np.nan)
+    deinterleave(image, out)
+    return out
 
 
 def sample(image):
     fields = np.empty((len(FIELDS), *grid_shape(image.shape)))
-    sample_fields(image, smoothing_taps(), fields)
+    sample_fields(deinterleaved(image), smoothing_taps(), fields)
     return dict(zip(FIELDS, fields, strict=True))
 
 
@@ -44,10 +59,17 @@ def test_the_samples_are_what_scipy_correlates():
     laplacian = filtered(value, second) + filtered(second, value)
     np.testing.assert_allclose(found["half_laplacian"], 0.5 * laplacian, atol=1e-12)
     smooth = np.empty_like(found["value"])
-    sample_smooth(image, smoothing_taps(), smooth)
+    sample_smooth(deinterleaved(image), smoothing_taps(), smooth)
     np.testing.assert_array_equal(smooth, found["value"])
 
 
 def test_an_image_smaller_than_the_kernel_has_no_sample():
     assert grid_shape((6, 64)) == (0, 29)
     assert sample(np.ones((6, 64)))["value"].size == 0
+
+
+@pytest.mark.parametrize(("width", "expected"), [(4, [0, 2, 1, 3]), (5, [0, 2, 4, 1, 3, -1])])
+def test_even_columns_come_before_odd_ones(width, expected):
+    image = np.arange(3.0 * width).reshape(3, width)
+    expected = np.where(np.array(expected) >= 0, image[:, expected], 0)
+    np.testing.assert_array_equal(deinterleaved(image), expected)

@@ -1,0 +1,21 @@
+"""Medians by counting are NumPy's."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gen5astro.kernels.median import single_median
+
+values = st.floats(-1e6, 1e6, width=32)
+
+
+@given(arrays(np.float64, st.integers(1, 200), elements=values))
+def test_single_precision_values_have_numpys_median(sample):
+    assert single_median(sample) == np.median(sample.astype(np.float32))
+
+
+@pytest.mark.parametrize("sample", [[], [1.0, np.nan, 2.0], [np.inf, 0.0]])
+def test_no_finite_sample_has_no_median(sample):
+    assert np.isnan(single_median(np.array(sample, dtype=np.float64)))
