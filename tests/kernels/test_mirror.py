@@ -31,7 +31,8 @@ def test_a_turn_about_the_middle_is_numpys(shape):
         expected = light - 1.5 * np.maximum(light[::-1, ::-1], 0)
         found = sheet[at // 2, :, at % 2]
         np.testing.assert_allclose(found[: light.shape[0], : light.shape[1]], expected, atol=1e-5)
-        assert not found[light.shape[0] :].any() and not found[:, light.shape[1] :].any()
+        assert not found[light.shape[0] :].any()
+        assert not found[:, light.shape[1] :].any()
     assert not sheet[1, :, 1].any()
 
 
