@@ -101,11 +101,14 @@ def _of_images():
         columns[f"{image}_corner_sigma"] = Column(_LEVEL, f"1.4826 MAD of the corners of {what}")
         columns[f"{image}_core_mean"] = Column(_LEVEL, f"mean of the core's pixels of {what}")
         columns[f"{image}_core_std"] = Column(_LEVEL, f"standard deviation of the core's pixels of {what}")
-    for image in ("stamp", "ctrl"):
-        columns[f"{image}_noise_hf"] = Column(_LEVEL, f"pixel-to-pixel noise of annulus and corners of the {image}")
+    quiet = "the ctrl with a smoothed arc, which adds no noise"
+    columns["quiet_sky_sigma"] = Column(_LEVEL, f"1.4826 MAD of the sky annulus of {quiet}")
+    for image in ("stamp", "ctrl", "quiet"):
+        what = quiet if image == "quiet" else f"the {image}"
+        columns[f"{image}_noise_hf"] = Column(_LEVEL, f"pixel-to-pixel noise of annulus and corners of {what}")
         for axis in "xy":
             columns[f"{image}_noise_autocorrelation_{axis}"] = Column(
-                "", f"correlation of pixels one apart along {axis} in annulus and corners of the {image}"
+                "", f"correlation of pixels one apart along {axis} in annulus and corners of {what}"
             )
     return columns
 

@@ -17,6 +17,7 @@ from gen5astro.kernels.arc import measure_arc, measure_light
 from gen5astro.kernels.median import image_medians
 from gen5astro.kernels.noise import NOISE_COLUMNS, noise_texture
 from gen5astro.kernels.normalize import annulus_pixels, normalize, normalizer_statistics, region_statistics
+from gen5astro.kernels.quiet import add_smoothed
 from gen5astro.kernels.residual import TERMS, decompose_residual
 from gen5astro.neighbors import mask_neighbors
 from gen5astro.table import MeasureTable, Origin, Spool
@@ -24,6 +25,7 @@ from gen5astro.table import MeasureTable, Origin, Spool
 __all__ = ["measure_block", "measure_pairs"]
 
 _DISTINCT_OF = 128
+_NO_NOISE_SKY_SIGMA = 0.01
 
 
 def _corner_pixels(shape):
@@ -60,8 +62,7 @@ def measure_block(block, config, *, psf=None):
     for image, values in (("stamp", block.stamp), ("ctrl", block.ctrl)):
         columns |= _image_columns(image, values, center, scale, regions, config)
         sky = np.stack([columns[f"{image}_sky_level"], columns[f"{image}_sky_sigma"]], axis=-1)
-        texture = noise_texture(values, annulus | corners, sky)
-        columns |= {f"{image}_{name}": texture[..., at] for at, name in enumerate(NOISE_COLUMNS)}
+        columns |= _noise_columns(image, values, annulus | corners, sky)
         columns |= _lattice_columns(image, values, corners)
     sky_sigma = columns["ctrl_sky_sigma"]
     found = decompose_residual(
@@ -87,6 +88,11 @@ def measure_block(block, config, *, psf=None):
     columns |= _image_columns("physical", found.physical, center, scale, regions, config)
     arc = np.subtract(found.physical, block.ctrl, out=found.physical)
     columns |= _arc_columns(residual, arc, columns, scale, config, psf)
+    # Of a clean residual the arc itself is what varies from pixel to pixel, by far less than this.
+    noise = np.where(found.noise < _NO_NOISE_SKY_SIGMA * sky_sigma, 0, found.noise)
+    quiet = add_smoothed(block.ctrl, arc, noise, out=arc)
+    sky = region_statistics(quiet, annulus)
+    columns |= {"quiet_sky_sigma": sky[..., 1]} | _noise_columns("quiet", quiet, annulus | corners, sky)
     return {name: _compact(values) for name, values in columns.items()}
 
 
@@ -115,6 +121,12 @@ def _catalog_columns(block, center, radius, config):
         columns[f"{image}_finite_fraction"] = block.census[:, at, :, 0] / pixels
         columns[f"{image}_zero_fraction"] = block.census[:, at, :, 1] / pixels
     return columns
+
+
+def _noise_columns(image, values, inside, sky):
+    """Texture of the noise of one image of each pair."""
+    texture = noise_texture(values, inside, sky)
+    return {f"{image}_{name}": texture[..., at] for at, name in enumerate(NOISE_COLUMNS)}
 
 
 def _lattice_columns(image, values, corners):

@@ -79,6 +79,17 @@ def test_the_noise_of_a_clean_stamp_is_that_of_its_ctrl(columns):
         assert np.median(np.abs(columns[f"stamp_{name}"] / columns[f"ctrl_{name}"] - 1)) < 1e-3
 
 
+def test_the_quiet_image_has_the_wings_of_the_arc_and_not_the_noise_of_the_stamp(pairs, columns):
+    noise = np.random.default_rng(3).normal(size=pairs.stamp.shape) * columns["ctrl_sky_sigma"][:, :, None, None]
+    noisy = dataclasses.replace(pairs, stamp=(pairs.stamp + 0.3 * noise).astype(np.float32))
+    again = measure_block(noisy, MeasureConfig())
+    for name in ("noise_hf", "sky_sigma"):
+        clean, ctrl = columns[f"quiet_{name}"], columns[f"ctrl_{name}"]
+        assert np.median(np.abs(clean / columns[f"stamp_{name}"] - 1)) < 1e-3
+        assert np.median(again[f"stamp_{name}"] / ctrl) > 1.03
+        assert np.median(np.abs(again[f"quiet_{name}"] / ctrl - 1)) < 2e-3
+
+
 def test_the_light_of_a_clean_pair_is_where_the_lens_can_put_it(columns):
     assert np.median(columns["arc_share"]) > 0.95
 

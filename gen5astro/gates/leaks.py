@@ -31,8 +31,7 @@ def leak_findings(table, context, *, gate, features, reads, explained=None, judg
     reads : tuple of str
         Columns that `features` reads.
     explained : dict of str to tuple, optional
-        Of each view, ``(features, image)`` of a faultless stamp; in a view that is left out nothing is explained, and
-        the measured AUC is shown alone. Default: the same features of ``physical`` in both.
+        Of a view, ``(features, image)`` of a faultless stamp. Default: the same features of ``physical``.
     judged : tuple of str
         Views that decide; others are shown.
     classic : float, optional
@@ -48,14 +47,12 @@ def leak_findings(table, context, *, gate, features, reads, explained=None, judg
         yield Finding("unexplained_auc", None, Status.ERROR, note=note)
         return
     rng = context.generator(gate)
-    known = dict.fromkeys(VIEWS, (features, "physical")) if explained is None else explained
     for view in VIEWS:
-        baseline = known.get(view, (features, "stamp"))
+        baseline = (explained or {}).get(view, (features, "physical"))
         for leakage in measure_leakage(
             table, features, view=view, masks=masks, config=context.config, rng=rng, baseline=baseline
         ):
-            found = leakage_findings(leakage, context, judged=view in judged, classic=classic)
-            yield from found if view in known else (each for each in found if each.name in ("measured_auc", "null_auc"))
+            yield from leakage_findings(leakage, context, judged=view in judged, classic=classic)
 
 
 def leakage_findings(leakage, context, *, judged, classic=None):

@@ -4,9 +4,9 @@ The gate trains the same classifier as `core_leakage` on the texture of the nois
 and the corners: its strength from pixel to pixel, that strength over the robust scatter of the whole sky, and the
 correlation of neighboring pixels along x and y. A faultless stamp has the very noise of its ctrl, which explains an
 AUC of 0.5 in the view ``single``. In the view ``paired`` the faintest wing of an arc shows against a ctrl of the same
-pixels, which nothing that is measured explains; its AUC is reported alone and not judged. **When it fails**, look first
-for noise that is drawn again or added after the arc, then for resampling, which smooths the noise of the stamp alone,
-then for a stamp that was rescaled.
+pixels; the ctrl with a smoothed arc, which brings no noise of its own, explains that, and the rest is reported and not
+judged. **When it fails**, look first for noise that is drawn again or added after the arc, then for resampling, which
+smooths the noise of the stamp alone, then for a stamp that was rescaled.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from gen5astro.gates.leaks import leak_findings
 from gen5astro.kernels.noise import NOISE_COLUMNS
 from gen5astro.verdict import Limit
 
-_READS = tuple(f"{image}_{number}" for image in ("stamp", "ctrl") for number in (*NOISE_COLUMNS, "sky_sigma"))
+_READS = tuple(f"{image}_{number}" for image in ("stamp", "ctrl", "quiet") for number in (*NOISE_COLUMNS, "sky_sigma"))
 
 
 def noise_features(table, image):
@@ -26,8 +26,8 @@ def noise_features(table, image):
     ----------
     table : MeasureTable
         Pairs.
-    image : {'stamp', 'ctrl'}
-        Which image of each pair.
+    image : {'stamp', 'ctrl', 'quiet'}
+        Which image of each pair; 'quiet' is the ctrl with a smoothed arc.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def _findings(table, context):
         gate="noise_leakage",
         features=noise_features,
         reads=_READS,
-        explained={"single": (noise_features, "ctrl")},
+        explained={"single": (noise_features, "ctrl"), "paired": (noise_features, "quiet")},
     )
 
 

@@ -52,7 +52,7 @@ def _findings(table, context):
         gate="sky_leakage",
         features=sky_features,
         reads=_READS,
-        explained={"single": (_explained, "physical"), "paired": (sky_features, "physical")},
+        explained={"single": (_explained, "physical")},
     )
 
 

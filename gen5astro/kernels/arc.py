@@ -172,7 +172,7 @@ def _sum_image(residual, arc, center, sky_sigma, step, numbers, profile, light_r
     distance, ring = np.empty((height, width)), np.empty((height, width), np.int32)
     count = np.empty(bins + 1)
     rings = np.empty((2, bins + 1))
-    columns = np.empty((3, width))
+    columns = np.empty((2, width))
     for i in range(n):
         x0, y0 = center[i, 0], center[i, 1]
         count[:] = 0.0
@@ -186,9 +186,9 @@ def _sum_image(residual, arc, center, sky_sigma, step, numbers, profile, light_r
                 count[ring[y, x]] += 1.0
         for band in range(bands):
             image = residual[i, band]
-            total, absolute, peak_radius = _sum_plane(image, distance, columns)
-            numbers[0, i, band], numbers[1, i, band], numbers[2, i, band] = total, absolute, peak_radius
+            numbers[1, i, band], numbers[2, i, band] = _sum_plane(image, distance, columns)
             _sum_rings(image, ring, rings)
+            numbers[0, i, band] = rings.sum() if math.isfinite(numbers[1, i, band]) else np.nan
             for k in range(bins):
                 profile[i, band, k] = (rings[0, k] + rings[1, k]) / count[k] if count[k] > 0.0 else np.nan
         light_radius[i] = _light_radius(residual[i], arc[i], distance, sky_sigma[i])
@@ -196,27 +196,25 @@ def _sum_image(residual, arc, center, sky_sigma, step, numbers, profile, light_r
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _sum_plane(image, distance, columns):
-    """Sums and peak, column by column in vector lanes, then over the columns."""
+    """Sum of absolute values and place of the peak, column by column in vector lanes, then over the columns."""
     height, width = image.shape
-    columns[0], columns[1], columns[2] = 0.0, 0.0, -np.inf
+    columns[0], columns[1] = 0.0, -np.inf
     for y in range(height):
         row = image[y]
         for x in range(width):
             value = np.float64(row[x])
-            columns[0, x] += value
-            columns[1, x] += abs(value)
-            columns[2, x] = max(columns[2, x], value)
-    total, absolute, brightest = 0.0, 0.0, 0
+            columns[0, x] += abs(value)
+            columns[1, x] = max(columns[1, x], value)
+    absolute, brightest = 0.0, 0
     for x in range(width):
-        total += columns[0, x]
-        absolute += columns[1, x]
-        brightest = x if columns[2, x] > columns[2, brightest] else brightest
+        absolute += columns[0, x]
+        brightest = x if columns[1, x] > columns[1, brightest] else brightest
     if not math.isfinite(absolute):
-        return np.nan, np.nan, np.nan
+        return np.nan, np.nan
     y = 0
-    while np.float64(image[y, brightest]) != columns[2, brightest]:
+    while np.float64(image[y, brightest]) != columns[1, brightest]:
         y += 1
-    return total, absolute, distance[y, brightest]
+    return absolute, distance[y, brightest]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
