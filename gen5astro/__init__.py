@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Config": "gen5astro.config",
     "NormalizerSpec": "gen5astro.config",
-    "load_config": "gen5astro.config",
+    "load_config": "gen5astro.settings",
     "open_pairs": "gen5astro.io",
     "PairWriter": "gen5astro.io.parquet",
     "read_image": "gen5astro.io.fits",

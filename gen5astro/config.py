@@ -1,18 +1,13 @@
-"""Every setting of every command: one frozen dataclass a section, read from TOML and from ``--set key=value``.
+"""Every setting of every command: one frozen dataclass a section.
 
-A section's fields carry their default, and ``metadata["doc"]`` says in a line what each means; ``--help``, the docs and
-`describe` are made from them. An unknown key is refused and the nearest one named.
+A section's fields carry their default, and their ``metadata``: ``doc`` says in a line what a key means (``--help``, the
+docs and `describe` are made from it), ``choices`` which words it allows, ``within`` which numbers.
+`gen5astro.settings` reads them.
 """
 
 import dataclasses
 import math
-import tomllib
-import types
-import typing
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from gen5astro.errors import ConfigError, MissingFileError, closest
 
 __all__ = [
     "AuditConfig",
@@ -26,9 +21,10 @@ __all__ = [
     "TrainConfig",
     "as_dict",
     "describe",
-    "from_dict",
-    "load_config",
 ]
+
+
+_SHARE, _COUNT, _POSITIVE = (0, 1), (1, math.inf), (0, math.inf)
 
 
 def _key(default, doc, **more):
@@ -56,18 +52,22 @@ class AuditConfig:
     """How the gates judge."""
 
     seed: int = _key(0, "seed of folds, bootstrap and permutations")
-    judge_pairs: int = _key(20_000, "pairs that classifiers see at most; hosts are there as evenly as can be")
-    folds: int = _key(5, "folds of the cross-validation; all pairs of one host are in one fold")
-    bootstraps: int = _key(1000, "bootstrap draws over hosts behind an interval")
-    permutations: int = _key(50, "label permutations behind a null")
+    judge_pairs: int = _key(
+        20_000, "pairs that classifiers see at most; hosts are there as evenly as can be", within=_COUNT
+    )
+    folds: int = _key(5, "folds of the cross-validation; all pairs of one host are in one fold", within=(2, math.inf))
+    bootstraps: int = _key(1000, "bootstrap draws over hosts behind an interval", within=_COUNT)
+    permutations: int = _key(50, "label permutations behind a null", within=_COUNT)
     min_effective_hosts: float = _key(20.0, "effective number of independent hosts below which nothing is judged")
     theta_e_edges: tuple[float, ...] = _key((1.0, 2.0), "edges of the theta_E strata [arcsec]")
     arc_snr_edges: tuple[float, ...] = _key((20.0, 50.0), "edges of the arc_snr strata")
-    min_separation_arcsec: float = _key(10.0, "objects closer than this on the sky belong to one group [arcsec]")
+    min_separation_arcsec: float = _key(
+        10.0, "objects closer than this on the sky belong to one group [arcsec]", within=_POSITIVE
+    )
     known_lens_radius_arcsec: float = _key(5.0, "a ctrl no farther than this from a known lens is that lens [arcsec]")
     classic_auc: float = _key(0.70, "threshold of the classic core-only test, shown for comparison")
-    max_reject_fraction: float = _key(0.01, "share of bad rows above which a run fails")
-    explain_pairs: int = _key(30, "pairs that --explain fits a lens and a source to")
+    max_reject_fraction: float = _key(0.01, "share of bad rows above which a run fails", within=_SHARE)
+    explain_pairs: int = _key(30, "pairs that --explain fits a lens and a source to", within=_COUNT)
     limits: dict[str, dict[str, list[float | None]]] = _key(
         {}, "limits that replace a gate's own: [audit.limits.GATE] NAME = [low, high]; -inf or inf leaves a side open"
     )
@@ -79,7 +79,9 @@ class NormalizerSpec:
 
     kind: str = _key("sky", "sky, standard, core or pair", choices=("sky", "standard", "core", "pair"))
     stretch: str = _key("asinh", "none or asinh", choices=("none", "asinh"))
-    softening: float = _key(3.0, "asinh(x / softening): where the stretch turns logarithmic, in units of the scale")
+    softening: float = _key(
+        3.0, "asinh(x / softening): where the stretch turns logarithmic, in units of the scale", within=_POSITIVE
+    )
     clip: float | None = _key(None, "absolute value at which the result is clipped, or none")
     annulus_fraction: tuple[float, float] = _key((0.75, 1.0), "the sky annulus of kind sky, as in measure")
     core_radius_arcsec: float = _key(1.0, "the core of kind core [arcsec]")
@@ -90,20 +92,20 @@ class BuildConfig:
     """How the cube is built and split."""
 
     split: str = _key("sky", "sky (assign by group), or given (use the column region_split)", choices=("sky", "given"))
-    fractions: tuple[float, float, float] = _key((0.7, 0.15, 0.15), "shares of train, val and test")
+    fractions: tuple[float, float, float] = _key((0.7, 0.15, 0.15), "shares of train, val and test", within=_SHARE)
     split_seed: int = _key(
         5, "seed of the stable hash that assigns a group to a split; 5 splits the 30 hosts of the sample 21, 4, 5"
     )
-    min_separation_arcsec: float = _key(10.0, "objects closer than this share a group [arcsec]")
-    block: int = _key(256, "pairs read and written at a time")
+    min_separation_arcsec: float = _key(10.0, "objects closer than this share a group [arcsec]", within=_POSITIVE)
+    block: int = _key(256, "pairs read and written at a time", within=_COUNT)
 
 
 @dataclass(frozen=True)
 class InjectConfig:
     """What is drawn and how it is rendered."""
 
-    size: int = _key(64, "side of the written images [pix]")
-    supersampling: int = _key(3, "rays a pixel side")
+    size: int = _key(64, "side of the written images [pix]", within=(16, math.inf))
+    supersampling: int = _key(3, "rays a pixel side", within=_COUNT)
     engine: str = _key("native", "native (fast), or lenstronomy (its models)", choices=("native", "lenstronomy"))
     lens_model: tuple[str, ...] = _key(("SIE", "SHEAR"), "lens models of lenstronomy, the main one first")
     source_model: tuple[str, ...] = _key(("SERSIC_ELLIPSE",), "light models of lenstronomy that make up the source")
@@ -120,7 +122,9 @@ class InjectConfig:
     z_source: tuple[float, float] = _key((0.9, 3.0), "uniform range of the source redshift")
     theta_e_arcsec: tuple[float, float] = _key((0.5, 3.0), "draws outside this range are drawn again [arcsec]")
     source_mag_r: tuple[float, float] = _key((23.0, 26.0), "uniform range of the source's unlensed r magnitude (AB)")
-    source_offset: float = _key(0.5, "sources lie uniformly in area within this many theta_E of the lens, at most 0.8")
+    source_offset: float = _key(
+        0.5, "sources lie uniformly in area within this many theta_E of the lens, at most 0.8", within=(0, 0.8)
+    )
     shear: tuple[float, float] = _key((0.0, 0.08), "uniform range of the external shear")
     poisson: bool = _key(False, "add the arc's own photon noise")
     gain_electrons_per_nmgy: float = _key(300.0, "electrons a nanomaggy behind poisson")
@@ -139,15 +143,19 @@ class TrainConfig:
     model_name: str = _key("resnet18", "a classifier of torchvision")
     pretrained: bool | str = _key(False, "false, true (torchvision's hub), or a file of weights")
     width: int | None = _key(None, "width of the first stage of a ResNet; default: the model's own (64)")
-    batch_size: int = _key(128, "images a step")
-    epochs: int = _key(10, "passes over the training pairs")
+    batch_size: int = _key(128, "images a step", within=_COUNT)
+    epochs: int = _key(10, "passes over the training pairs", within=_COUNT)
     learning_rate: float = _key(1e-3, "peak learning rate")
-    warmup_fraction: float = _key(0.05, "share of the steps in which the learning rate rises to its peak")
+    warmup_fraction: float = _key(
+        0.05, "share of the steps in which the learning rate rises to its peak", within=_SHARE
+    )
     optimizer: str = _key("adamw", "adamw", choices=("adamw",))
     weight_decay: float = _key(0.05, "decoupled weight decay")
     augment: bool = _key(True, "random flips, quarter turns and what follows, the same for both members of a pair")
     augment_shift_px: int = _key(0, "largest shift along an axis [pix]")
-    augment_dim: float = _key(0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)")
+    augment_dim: float = _key(
+        0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)", within=_SHARE
+    )
     precision: str = _key("32-true", "Lightning Fabric's precision", choices=("32-true", "bf16-mixed"))
     accelerator: str = _key("auto", "Lightning Fabric's accelerator: auto, cpu, cuda, mps")
     seed: int = _key(0, "seed of weights, order and augmentation")
@@ -157,12 +165,14 @@ class TrainConfig:
 class EvaluateConfig:
     """How a trained network is judged."""
 
-    bootstraps: int = _key(1000, "bootstrap draws over hosts behind an interval")
-    false_positive_rates: tuple[float, ...] = _key((0.1, 0.01, 0.001), "rates at which completeness is stated")
+    bootstraps: int = _key(1000, "bootstrap draws over hosts behind an interval", within=_COUNT)
+    false_positive_rates: tuple[float, ...] = _key(
+        (0.1, 0.01, 0.001), "rates at which completeness is stated", within=_SHARE
+    )
     min_negatives_at_rate: int = _key(10, "false positives that a rate must leave, or it is refused")
     theta_e_edges: tuple[float, ...] = _key((1.0, 1.5, 2.0), "edges of the bins in theta_E [arcsec]")
     arc_snr_edges: tuple[float, ...] = _key((10.0, 20.0, 50.0, 100.0), "edges of the bins in arc_snr")
-    batch_size: int = _key(256, "images scored at a time")
+    batch_size: int = _key(256, "images scored at a time", within=_COUNT)
     seed: int = _key(0, "seed of the bootstrap")
 
 
@@ -170,9 +180,11 @@ class EvaluateConfig:
 class SelfTestConfig:
     """How the audit is tried out on planted faults."""
 
-    pairs: int = _key(1000, "pairs a set")
-    sets: int = _key(3, "sets a fault and strength")
-    clean_sets: int = _key(50, "sets without a fault; of 50, one false alarm is the 2 % that is allowed")
+    pairs: int = _key(1000, "pairs a set", within=_COUNT)
+    sets: int = _key(3, "sets a fault and strength", within=_POSITIVE)
+    clean_sets: int = _key(
+        50, "sets without a fault; of 50, one false alarm is the 2 % that is allowed", within=_POSITIVE
+    )
     together: bool = _key(False, "plant every two faults at once as well, at the third strength of each")
     seed: int = _key(0, "seed of the sets' pairs and noise, beside audit.seed")
 
@@ -219,167 +231,6 @@ def _plain(thing):
     if isinstance(thing, (list, tuple)):
         return [_plain(value) for value in thing]
     return None if isinstance(thing, float) and math.isinf(thing) else thing
-
-
-def from_dict(record, kind=Config, *, where=""):
-    """Make a config (or a section) of plain types, checking names and types.
-
-    Parameters
-    ----------
-    record : dict
-        Keys and values; what is absent keeps its default.
-    kind : type
-        `Config` or the class of a section.
-    where : str
-        Prefix of the keys in messages.
-
-    Returns
-    -------
-    config : dataclass instance
-        Of class `kind`.
-
-    Raises
-    ------
-    ConfigError
-        If a key is unknown or a value has the wrong type.
-    """
-    hints = typing.get_type_hints(kind)
-    known = {each.name: each for each in dataclasses.fields(kind)}
-    values = {}
-    for name, value in record.items():
-        label = f"{where}{name}"
-        if name not in known:
-            raise ConfigError(f"config key {label!r}", got="an unknown name", remedy=closest(name, known))
-        if dataclasses.is_dataclass(hints[name]):
-            if not isinstance(value, dict):
-                raise ConfigError(f"config key {label!r}", got=repr(value), expected="a section")
-            values[name] = from_dict(value, hints[name], where=f"{label}.")
-            continue
-        values[name] = _coerce(value, hints[name], label)
-        choices = known[name].metadata.get("choices")
-        if choices and values[name] not in choices:
-            raise ConfigError(f"config key {label!r}", got=repr(value), expected=" or ".join(choices))
-    return kind(**values)
-
-
-def _coerce(value, hint, label):
-    """Check `value` against a type hint, turning lists to tuples and whole numbers to floats where asked."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    wrong = ConfigError(f"config key {label!r}", got=repr(value), expected=_type_name(hint))
-    if origin in (typing.Union, types.UnionType):
-        for part in parts:
-            try:
-                return _coerce(value, part, label)
-            except ConfigError:
-                continue
-        raise wrong
-    if hint is type(None):
-        if value is None:
-            return None
-        raise wrong
-    if origin is tuple:
-        fixed = Ellipsis not in parts
-        if not isinstance(value, (list, tuple)) or (fixed and len(value) != len(parts)):
-            raise wrong
-        return tuple(_coerce(each, parts[at] if fixed else parts[0], label) for at, each in enumerate(value))
-    if origin is list:
-        if not isinstance(value, (list, tuple)):
-            raise wrong
-        return [_coerce(each, parts[0], label) for each in value]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise wrong
-        return {key: _coerce(each, parts[1], f"{label}.{key}") for key, each in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise wrong
-    return value
-
-
-_WORDS = {float: "number", int: "whole number", str: "text", bool: "true or false", type(None): "none", object: "value"}
-
-
-def _type_name(hint):
-    """Words for a type hint, in the notation of TOML."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(map(_type_name, parts))
-    if origin in (tuple, list):
-        repeated = ("...",) if origin is list or Ellipsis in parts else ()
-        return f"[{', '.join([*(_type_name(part) for part in parts if part is not Ellipsis), *repeated])}]"
-    if origin is dict:
-        return f"{{name = {_type_name(parts[1])}, ...}}"
-    return _WORDS[hint]
-
-
-def load_config(path=None, settings=(), *, section=None):
-    """Read a TOML file and apply ``key=value`` settings on top.
-
-    Parameters
-    ----------
-    path : path-like, optional
-        TOML file with sections named as the fields of `Config`.
-    settings : iterable of str
-        Each ``section.key=value``; the value is TOML, and a bare word is a string.
-    section : str, optional
-        Section that a key without a dot, in the file or in a setting, belongs to (``train`` for `gen5astro train`).
-
-    Returns
-    -------
-    config : Config
-        Defaults, then the file, then the settings.
-
-    Raises
-    ------
-    MissingFileError
-        If `path` is not there.
-    ConfigError
-        If the TOML is broken or a key or value cannot be used.
-    """
-    record = {}
-    if path is not None:
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"config {path}", got="no such file", expected="a TOML file")
-        try:
-            record = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"config {path}", got=str(error), expected="TOML") from error
-    sections = {each.name for each in dataclasses.fields(Config)}
-    if section is not None:
-        own = {each.name for each in dataclasses.fields(getattr(Config(), section))}
-        bare = [key for key, value in record.items() if key not in sections and (key in own or not _is_table(value))]
-        loose = {key: record.pop(key) for key in bare}
-        if loose and _is_table(record.setdefault(section, {})):
-            record[section].update(loose)
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}", got="no '='", expected="key=value")
-        keys = name.strip().split(".")
-        if section is not None and keys[0] not in sections and (len(keys) == 1 or keys[0] in own):
-            keys.insert(0, section)
-        inner = record
-        for key in keys[:-1]:
-            inner = inner.setdefault(key, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"--set {setting}", got=f"{key!r} that is no section", expected="section.key=value")
-        inner[keys[-1]] = _parse_value(text.strip())
-    return from_dict(record)
-
-
-def _is_table(value):
-    return isinstance(value, dict)
-
-
-def _parse_value(text):
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def describe(kind):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from gen5astro.audit import audit_pairs, judge_table
-from gen5astro.config import Config, NormalizerSpec, load_config
+from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, RejectedError
 from gen5astro.gates import run_gates
 from gen5astro.leakage import strata
 from gen5astro.report.json import encode
+from gen5astro.settings import load_config
 from gen5astro.verdict import Status
 from tests.factories import make_pairs
 from tests.sources import MemorySource

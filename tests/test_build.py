@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gen5astro.build import build_cube
-from gen5astro.config import BuildConfig, Config, NormalizerSpec, from_dict
+from gen5astro.config import BuildConfig, Config, NormalizerSpec
 from gen5astro.errors import (
     ConfigError,
     ExistsError,
@@ -18,6 +18,7 @@ from gen5astro.errors import (
 from gen5astro.io.hdf5 import Cube, CubeSource, content_digest
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.measure import measure_pairs
+from gen5astro.settings import from_dict
 from gen5astro.splits import SPLITS
 from gen5astro.table import write_table
 from tests.factories import make_pairs

@@ -11,13 +11,13 @@ from gen5astro.config import SelfTestConfig, as_dict
 from gen5astro.report.appearance import number
 from gen5astro.report.record import load_selftest
 from gen5astro.report.selftest import (
+    alarm_rows,
     grade_grid,
     selftest_verdict,
     share_text,
     shown_gates,
     taken_for,
     terms_sentence,
-    zero_rows,
 )
 
 RECORD = Path(__file__).resolve().parent.parent / "reference" / "selftest.json"
@@ -109,20 +109,12 @@ def gates_cell(row, fired):
 
 def alarms(record):
     """Return the table of false alarms on clean sets."""
-    clean = record["clean"]
-    if not clean:
-        return []
-    fired, silent, _ = shown_gates(record)
-    named = [("a fault is named", clean["other_named"]), ("a fault is put first", clean["other_top"])]
-    shown = [*named, ("any gate fires", clean["any_gate"])]
-    shown += [
-        (f":ref:`{gate} <gate-{gate}>` fires", clean["gates"][gate])
-        for gate in record["gates"]
-        if gate in fired + silent
-    ]
-    shown += zero_rows(clean)
-    rows = [[what, f"{each['count']} of {clean['sets']}", share_text(each, interval=True)] for what, each in shown]
-    return table(["on clean sets", "sets", "share and 95 % interval"], rows, [4, 2, 4])
+    rows = []
+    for what, each in alarm_rows(record):
+        name = what.partition(" ")[0]
+        linked = what.replace(name, f":ref:`{name} <gate-{name}>`", 1) if name in record["gates"] else what
+        rows.append([linked, f"{each['count']} of {record['clean']['sets']}", share_text(each, interval=True)])
+    return table(["on clean sets", "sets", "share and 95 % interval"], rows, [4, 2, 4]) if rows else []
 
 
 def terms(record):

@@ -31,8 +31,9 @@ from pathlib import Path
 
 import click
 
-from gen5astro.config import Config, load_config
+from gen5astro.config import Config
 from gen5astro.errors import ConfigError, ExistsError, MissingFileError
+from gen5astro.settings import load_config
 from gen5astro.verdict import Status
 
 __all__ = [

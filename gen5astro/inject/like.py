@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gen5astro.config import InjectConfig, as_dict, from_dict
+from gen5astro.config import InjectConfig, as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ColumnError, ConfigError, RejectedError, SchemaError, closest
 from gen5astro.inject.arcs import NATIVE_COLUMNS, Arcs, adapt_draws, check_engine, cut_hosts, needed_columns, pair_block
@@ -20,6 +20,7 @@ from gen5astro.io import open_pairs
 from gen5astro.io.pairs import BlockRef, PairSource, Reject
 from gen5astro.kernels.psf import profile_psf
 from gen5astro.sample.hosts import Hosts, measure_sky_sigma
+from gen5astro.settings import from_dict
 
 __all__ = ["Likeness", "Outcome", "inject_like", "open_like", "write_like"]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gen5astro.config import Config, NormalizerSpec, from_dict
+from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
 from gen5astro.io.hdf5_schema import ATTRIBUTES, DATASETS, SCHEMA_VERSION, SPLITS, content_digest
 from gen5astro.io.hdf5_writer import CubeWriter
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.pairs import BlockRef, PairBlock, Reject
+from gen5astro.settings import from_dict
 
 __all__ = ["ATTRIBUTES", "DATASETS", "SCHEMA_VERSION", "Cube", "CubeSource", "CubeWriter", "content_digest"]
 

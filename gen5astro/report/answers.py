@@ -167,7 +167,7 @@ def _blocked(record):
     paired = _found(record, "six_channel_viability")
     if row is None or status is None or not paired:
         return "it needs core_leakage in both views, and six_channel_viability.", []
-    why = (paired[0].get("note") or "").removeprefix("BLOCKED: ") or "the paired view did not pass"
+    why = paired[0].get("note") or "the paired view did not pass"
     six = "Six channels may be used, though no ctrl exists at inference."
     six = six if status == Status.PASS else f"Yes, block it: {why}."
     single = _status(record, "core_leakage")

@@ -28,6 +28,7 @@ from gen5astro.report.images import lupton_uri, triplet
 from gen5astro.report.json import write_text
 from gen5astro.report.methods import cited, methods_paragraph
 from gen5astro.report.selftest import (
+    alarm_rows,
     grade_grid,
     power_plot,
     selftest_verdict,
@@ -35,7 +36,6 @@ from gen5astro.report.selftest import (
     shown_gates,
     taken_for,
     terms_sentence,
-    zero_rows,
 )
 from gen5astro.report.sentences import audit_verdict, classic_fails, comparison_verdict, evaluation_verdict, next_steps
 
@@ -147,7 +147,7 @@ def selftest_page(record):
         "selftest.html.j2",
         record=record,
         verdict=selftest_verdict(record),
-        alarms=_alarms(record["clean"], (*fired, *silent)),
+        alarms=alarm_rows(record),
         terms=terms_sentence(record),
         header=header,
         grid=grid,
@@ -156,15 +156,6 @@ def selftest_page(record):
         advisory=advisory,
         plot=power_plot(record),
     )
-
-
-def _alarms(clean, gates):
-    """Rows of the table of false alarms: the causes, then every gate that counts."""
-    if not clean:
-        return []
-    causes = [("a fault is named", clean["other_named"]), ("a fault is put first", clean["other_top"])]
-    fired = [(f"{gate} fires", clean["gates"][gate]) for gate in gates]
-    return [*causes, ("any gate fires", clean["any_gate"]), *fired, *zero_rows(clean)]
 
 
 def write_evaluation_page(record, path, *, images=None):

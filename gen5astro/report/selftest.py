@@ -10,6 +10,7 @@ from gen5astro.report.sentences import Verdict, join
 from gen5astro.verdict import Status
 
 __all__ = [
+    "alarm_rows",
     "grade_grid",
     "high_terms",
     "power_plot",
@@ -18,7 +19,6 @@ __all__ = [
     "shown_gates",
     "taken_for",
     "terms_sentence",
-    "zero_rows",
 ]
 
 _GRADES = 4
@@ -61,20 +61,26 @@ def taken_for(row):
     return ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in ordered)
 
 
-def zero_rows(clean):
-    """Say what the intervals of the unexplained AUC say of 0 on clean sets.
+def alarm_rows(record):
+    """List what goes wrong, or would, on clean sets: named causes, gates that fire, and intervals that miss 0.
 
     Parameters
     ----------
-    clean : dict
-        ``clean`` of a self-test's record.
+    record : dict
+        A self-test's record.
 
     Returns
     -------
     rows : list of tuple
-        What is so, and how often.
+        What happens, and its share of the clean sets; none where there were none.
     """
-    rows = []
+    clean = record["clean"]
+    if not clean:
+        return []
+    fired, silent, _ = shown_gates(record)
+    rows = [("a fault is named", clean["other_named"]), ("a fault is put first", clean["other_top"])]
+    rows += [("any gate fires", clean["any_gate"])]
+    rows += [(f"{gate} fires", clean["gates"][gate]) for gate in (*fired, *silent)]
     for gate, each in clean["zero"].items():
         rows.append((f"95 % interval of {gate} holds 0", each["holds"]))
         rows.append((f"{gate} would fire with a limit of 0", each["fires"]))

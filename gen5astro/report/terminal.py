@@ -11,13 +11,13 @@ from gen5astro.report.causes import shown_magnitudes
 from gen5astro.report.explanation import explanation_sentence, percent, percent_interval, share_strata
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
 from gen5astro.report.selftest import (
+    alarm_rows,
     grade_grid,
     selftest_verdict,
     share_text,
     shown_gates,
     taken_for,
     terms_sentence,
-    zero_rows,
 )
 from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
@@ -168,14 +168,8 @@ def _mistakes_table(record):
 
 
 def _alarms_table(record):
-    clean = record["clean"]
-    table = _table(f"False alarms on {number(clean['sets'])} clean sets", "what", ("share", "right"))
-    fired, silent, _ = shown_gates(record)
-    _add(table, "a fault is named", share_text(clean["other_named"], interval=True))
-    _add(table, "any gate fires", share_text(clean["any_gate"], interval=True))
-    for gate in (gate for gate in (*fired, *silent) if clean["gates"][gate]["count"]):
-        _add(table, f"{gate} fires", share_text(clean["gates"][gate], interval=True))
-    for what, each in zero_rows(clean):
+    table = _table(f"False alarms on {number(record['clean']['sets'])} clean sets", "what", ("share", "right"))
+    for what, each in alarm_rows(record):
         _add(table, what, share_text(each, interval=True))
     return table
 

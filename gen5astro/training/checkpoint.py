@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from gen5astro.config import NormalizerSpec, TrainConfig, as_dict, from_dict
+from gen5astro.config import NormalizerSpec, TrainConfig, as_dict
 from gen5astro.errors import FormatError, MissingFileError, SchemaError
+from gen5astro.settings import from_dict
 from gen5astro.training.model import build_model
 from gen5astro.training.views import VIEWS
 

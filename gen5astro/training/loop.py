@@ -15,11 +15,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gen5astro import __version__
-from gen5astro.config import TrainConfig, as_dict, from_dict
+from gen5astro.config import TrainConfig, as_dict
 from gen5astro.engine import default_threads, map_blocks
 from gen5astro.errors import ConfigError, FormatError, Gen5Error
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.rank import auc
+from gen5astro.settings import from_dict
 from gen5astro.training.augment import augment
 from gen5astro.training.checkpoint import check_fit, describe_cube, load_checkpoint, save_checkpoint
 from gen5astro.training.conditions import catch_signals, learning_rate, make_fabric, repeatable, step_seed

@@ -6,9 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from gen5astro.cli import main
-from gen5astro.config import Config, load_config
+from gen5astro.config import Config
 from gen5astro.demo import quick
 from gen5astro.io.hdf5 import Cube
+from gen5astro.settings import load_config
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import json
 import numpy as np
 import pytest
 
-from gen5astro.config import load_config
 from gen5astro.errors import ConfigError
 from gen5astro.explain import explain_pairs
 from gen5astro.measure import measure_pairs
 from gen5astro.sample import load_hosts
+from gen5astro.settings import load_config
 from gen5astro.sky import group_objects
 from tests.factories import make_pairs
 from tests.lenstronomy_pairs import make_lenstronomy_pairs, psf_images

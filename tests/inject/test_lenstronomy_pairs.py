@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gen5astro.audit import audit_pairs
-from gen5astro.config import load_config
 from gen5astro.io.pairs import PairBlock
+from gen5astro.settings import load_config
 from tests.lenstronomy_pairs import BANDS, HOSTS, SKY_SIGMA, make_lenstronomy_pairs, plant_fault
 from tests.sources import MemorySource
 

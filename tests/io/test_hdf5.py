@@ -12,7 +12,7 @@ import pytest
 import xxhash
 
 from gen5astro.build import build_cube
-from gen5astro.config import Config, NormalizerSpec, from_dict
+from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import (
     ColumnError,
     ExistsError,
@@ -25,6 +25,7 @@ from gen5astro.io import hdf5_writer
 from gen5astro.io.hdf5 import ATTRIBUTES, DATASETS, SCHEMA_VERSION, Cube, CubeSource, CubeWriter, content_digest
 from gen5astro.io.hdf5_schema import block_checksums
 from gen5astro.io.pairs import BlockRef
+from gen5astro.settings import from_dict
 from tests.factories import make_pairs
 from tests.sources import MemorySource, choose
 

@@ -6,7 +6,6 @@ import threading
 import numpy as np
 import pytest
 
-from gen5astro.config import load_config
 from gen5astro.engine import warnings_lock
 from gen5astro.errors import ConfigError, FormatError
 from gen5astro.inject.faults import FAULTS
@@ -16,6 +15,7 @@ from gen5astro.neighbors import mask_neighbors
 from gen5astro.sample import load_hosts
 from gen5astro.selftest import check_source, plan_sets, run_selftest
 from gen5astro.selftest.sets import PLANTING_ORDER, SampleSets, TestSet, judge_set
+from gen5astro.settings import load_config
 from gen5astro.table import MeasureTable
 from tests.factories import make_pairs
 from tests.sources import MemorySource

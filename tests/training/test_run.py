@@ -2,8 +2,9 @@
 
 import pytest
 
-from gen5astro.config import Config, NormalizerSpec, TrainConfig, load_config
+from gen5astro.config import Config, NormalizerSpec, TrainConfig
 from gen5astro.errors import ConfigError, ExistsError, MissingFileError
+from gen5astro.settings import load_config
 from gen5astro.training.run import RunFolder, agreed, plot_curves, toml_text
 
 

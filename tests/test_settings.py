@@ -7,17 +7,9 @@ import typing
 
 import pytest
 
-from gen5astro.config import (
-    AuditConfig,
-    Config,
-    MeasureConfig,
-    NormalizerSpec,
-    as_dict,
-    describe,
-    from_dict,
-    load_config,
-)
+from gen5astro.config import AuditConfig, Config, MeasureConfig, NormalizerSpec, as_dict, describe
 from gen5astro.errors import ConfigError, MissingFileError
+from gen5astro.settings import from_dict, load_config
 
 SECTIONS = typing.get_type_hints(Config)
 
@@ -75,6 +67,11 @@ def test_a_setting_is_read_as_the_key_wants_it(setting, read, value):
         ("train.epochs=2.5", "expected whole number"),
         ("train.epochs=true", "expected whole number"),
         ("train.view=triple", "expected single or paired"),
+        ("train.epochs=0", "config key 'train.epochs': got 0; expected 1 or more"),
+        ("audit.max_reject_fraction=1.5", "expected from 0 to 1"),
+        ("audit.max_reject_fraction=nan", "expected from 0 to 1"),
+        ("build.fractions=[0.7, 0.6, -0.3]", "expected from 0 to 1"),
+        ("inject.source_offset=0.9", "expected from 0 to 0.8"),
         ("train=3", "expected a section"),
         ("train.epochs.more=3", "config key 'train.epochs'"),
         ("inject.z_lens=[0.1]", "config key 'inject.z_lens': got [0.1]; expected [number, number]"),
