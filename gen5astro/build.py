@@ -112,7 +112,9 @@ def _stream(source, writer, config, threads, advance):
         return block, statistics, rejected, ref.stop - ref.start
 
     rejects = []
-    for block, statistics, rejected, n_rows in map_blocks(work, source.blocks(config.build.block), threads=threads):
+    for block, statistics, rejected, n_rows in map_blocks(
+        work, source.blocks(config.build.block), threads=threads, spread=True
+    ):
         if len(block):
             writer.append(block, *statistics)
         rejects.extend(rejected)

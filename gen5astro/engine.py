@@ -1,19 +1,24 @@
-"""Map a function over blocks, in order, on the caller's threads.
+"""Map a function over blocks, in order, on the caller's threads, or on a cluster that `gen5astro.cluster` connects.
 
 Kernels release the GIL and are serial; this is the only place that decides how many of them run at once. Results come
-back in the order of the blocks whatever the number of threads, so nothing downstream can depend on it.
+back in the order of the blocks whatever the number of threads or workers, so nothing downstream can depend on it.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from gen5astro.errors import ConfigError
+from gen5astro.errors import ConfigError, Gen5Error
 
-__all__ = ["default_threads", "map_blocks", "remember_interrupts", "warnings_lock"]
+__all__ = ["ATTEMPTS", "default_threads", "distribute", "map_blocks", "remember_interrupts", "warnings_lock"]
+
+#: How often a block is tried that the operating system could not read, or that a worker died of.
+ATTEMPTS = 3
 
 warnings_lock = threading.Lock()
 """To hold while warning filters are changed and put back: they are those of the whole process, and threads that change
@@ -21,6 +26,7 @@ them at once put back each other's. Not all of it is cosmetic: scikit-learn lear
 warning that it turns into an error."""
 
 _interrupted = threading.Event()
+_spread: Any = None  # the cluster that blocks may go to
 _mapping: set[object] = set()  # what is being mapped: more than one thing where the work on a block maps blocks itself
 
 
@@ -68,11 +74,35 @@ def default_threads():
     return os.cpu_count() or 1
 
 
-def map_blocks(function, blocks, *, threads=None):
+@contextlib.contextmanager
+def distribute(spread):
+    """Let a cluster do what may be spread, while the context lasts.
+
+    Parameters
+    ----------
+    spread : object
+        With ``lanes`` (blocks at once) and a context ``begin(function)`` that yields ``submit(block)``, whose results
+        are waited for by ``result()``; `gen5astro.cluster.cluster` makes one.
+
+    Yields
+    ------
+    nothing : None
+        Afterwards blocks are done here again.
+    """
+    global _spread
+    before, _spread = _spread, spread
+    try:
+        yield
+    finally:
+        _spread = before
+
+
+def map_blocks(function, blocks, *, threads=None, spread=False):
     """Yield ``function(block)`` for every block, in order.
 
     At most two blocks a thread are under way or waiting to be consumed, so memory does not grow with their number. When
-    the consumer stops early (an error, Ctrl-C), blocks not yet begun are dropped.
+    the consumer stops early (an error, Ctrl-C), blocks not yet begun are dropped. A block that the operating system
+    cannot read or write is tried three times.
 
     Parameters
     ----------
@@ -82,6 +112,8 @@ def map_blocks(function, blocks, *, threads=None):
         Cheap descriptions of work, drawn as needed.
     threads : int, optional
         Default: the processors that this process may use.
+    spread : bool
+        Whether function, blocks and results can be pickled, so that a cluster may do them (see `distribute`).
 
     Yields
     ------
@@ -92,23 +124,51 @@ def map_blocks(function, blocks, *, threads=None):
     ------
     ConfigError
         If `threads` is less than 1.
+    Gen5Error
+        If the operating system refused a block thrice, or a cluster failed; names the block.
     """
-    threads = default_threads() if threads is None else threads
-    if threads < 1:
-        raise ConfigError("threads", got=threads, expected="1 or more")
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="gen5astro")
+    workers = _spread if spread and _spread is not None else _Threads(threads)
     pending: deque = deque()
-    _mapping.add(pool)
+    token = object()
+    _mapping.add(token)
     try:
-        for block in blocks:
-            pending.append(pool.submit(function, block))
-            if len(pending) >= 2 * threads:
+        with workers.begin(functools.partial(_attempt, function)) as submit:
+            for block in blocks:
+                pending.append(submit(block))
+                if len(pending) >= 2 * workers.lanes:
+                    yield _next_result(pending)
+            while pending:
                 yield _next_result(pending)
-        while pending:
-            yield _next_result(pending)
     finally:
-        _mapping.discard(pool)
-        pool.shutdown(wait=True, cancel_futures=True)
+        _mapping.discard(token)
+
+
+class _Threads:
+    """This process's threads, as `map_blocks` sees them."""
+
+    def __init__(self, threads):
+        self.lanes = default_threads() if threads is None else threads
+        if self.lanes < 1:
+            raise ConfigError("threads", got=threads, expected="1 or more")
+
+    @contextlib.contextmanager
+    def begin(self, function):
+        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="gen5astro")
+        try:
+            yield functools.partial(pool.submit, function)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _attempt(function, block):
+    for _ in range(ATTEMPTS):
+        try:
+            return function(block)
+        except Gen5Error:
+            raise
+        except OSError as error:
+            last = error
+    raise Gen5Error(f"block {block}", got=f"{last}, {ATTEMPTS} times over") from last
 
 
 def _next_result(pending):

@@ -269,7 +269,7 @@ def measure_pairs(source, config, *, psf=None, normalizer=None, threads=None, bl
 
     rejects = []
     with Spool(source.n_rows) as spool:
-        for columns, rejected, n_rows in map_blocks(work, source.blocks(block), threads=threads):
+        for columns, rejected, n_rows in map_blocks(work, source.blocks(block), threads=threads, spread=True):
             if columns is not None:
                 spool.add(columns)
             rejects.extend(rejected)

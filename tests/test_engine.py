@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gen5astro.engine import default_threads, map_blocks, remember_interrupts
-from gen5astro.errors import ConfigError, FormatError
+from gen5astro.errors import ConfigError, FormatError, Gen5Error
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -147,3 +147,19 @@ def test_a_map_that_ends_inside_another_leaves_the_outer_interrupt_remembered():
     finally:
         signal.signal(signal.SIGINT, before)
     assert seen == [3, 4, "remembered"]
+
+
+def test_a_block_that_cannot_be_read_is_tried_thrice_and_named():
+    tries = []
+
+    def flaky(block):
+        tries.append(block)
+        if block == 2 or (block == 1 and tries.count(1) < 3):
+            raise OSError(5, "Input/output error")
+        return block
+
+    results = map_blocks(flaky, range(3), threads=1)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(Gen5Error, match=r"block 2: got .*Input/output error, 3 times over"):
+        next(results)
+    assert [tries.count(block) for block in range(3)] == [1, 3, 3]

@@ -56,7 +56,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def common_options(section=None, *, without=()):
+def common_options(section=None, *, without=(), spread=False):
     """Give a command the options that mean the same in every verb.
 
     The command receives ``config`` (a `Config` made of ``--config``, ``--set`` and, where the section has one,
@@ -68,6 +68,8 @@ def common_options(section=None, *, without=()):
         Section of the config that a bare key belongs to: ``train`` lets ``--set epochs=3`` mean ``train.epochs=3``.
     without : iterable of str
         Options that would do nothing in this verb, of ``threads``, ``quiet``, ``json`` and ``force``.
+    spread : bool
+        Whether the verb's work on blocks can be spread over a cluster: gives it ``--scheduler``.
 
     Returns
     -------
@@ -80,14 +82,18 @@ def common_options(section=None, *, without=()):
         "quiet": click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
         "json": click.option("--json", "as_json", is_flag=True, help="Print the record as JSON instead of tables."),
     }
+    hint = "Dask scheduler that does the work on blocks: tcp://HOST:PORT, or local:N for N processes here."
+    if spread:
+        parameters["scheduler"] = click.option("--scheduler", metavar="ADDRESS", help=hint)
     seeded = section is not None and _has_seed(section)
 
     def decorate(function):
         @functools.wraps(function)
-        def with_config(*args, config_file, settings, seed_setting=None, **options):
+        def with_config(*args, config_file, settings, seed_setting=None, scheduler=None, **options):
             seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
             config = load_config(config_file, (*settings, *seed), section=section)
-            return function(*args, config=config, **options)
+            with _workers(scheduler):
+                return function(*args, config=config, **options)
 
         wrapped = with_config
         for name in reversed([name for name in parameters if name not in without]):
@@ -99,6 +105,14 @@ def common_options(section=None, *, without=()):
         return click.option("--config", "config_file", type=FILE, help="Settings (TOML).")(wrapped)
 
     return decorate
+
+
+def _workers(scheduler):
+    if scheduler is None:
+        return contextlib.nullcontext()
+    from gen5astro.cluster import cluster
+
+    return cluster(scheduler)
 
 
 def _has_seed(section):
@@ -167,7 +181,8 @@ def progress(label, total=None, *, quiet=False):
         done += n
 
     yield count
-    say(f"{label}: {done:,} in {time.monotonic() - start:.1f} s")
+    seconds = time.monotonic() - start
+    say(f"{label}: {done:,} in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f} a second")
 
 
 def _ignore(n=1):
@@ -179,10 +194,17 @@ def _bar(label, total):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = TextColumn("{task.fields[rate]}", justify="right")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda n=1: bar.advance(task, n)
+        task = bar.add_task(label, total=total, rate="")
+
+        def advance(n=1):
+            bar.advance(task, n)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate="" if speed is None else f"{speed:,.0f} / s")
+
+        yield advance
 
 
 def say(message, *, quiet=False):

@@ -36,7 +36,7 @@ from gen5astro.errors import ConfigError
 @click.option("--normalized", is_flag=True, help="Audit the pixels as the normalizer (normalize.kind) leaves them.")
 @click.option("--self-test", is_flag=True, help="Plant faults into clean pairs and say how many are found.")
 @column_option
-@common_options("audit")
+@common_options("audit", spread=True)
 def command(
     pairs,
     out,

@@ -16,7 +16,7 @@ from gen5astro.cli._common import FILE, claim_file, column_option, common_option
     "--pixel-scale", type=click.FloatRange(min=0, min_open=True), help="Arcsec a pixel, where PAIRS tell none."
 )
 @column_option
-@common_options("build")
+@common_options("build", spread=True)
 def command(pairs, out, audit, split, pixel_scale, columns, config, threads, quiet, as_json, force):
     """Build the training cube of audited pairs.
 

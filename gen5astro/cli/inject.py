@@ -47,7 +47,7 @@ def _names(_context, _option, text):
 @click.option("--lens-model", metavar="NAME,...", callback=_names, help="lenstronomy's lens models, main one first.")
 @click.option("--source-model", metavar="NAME,...", callback=_names, help="lenstronomy's light models.")
 @column_option
-@common_options("inject", without=("json",))
+@common_options("inject", without=("json",), spread=True)
 def command(hosts, out, like, columns, config, quiet, force, **options):
     """Inject lensed arcs into real galaxies."""
     claim_file(out, force=force)

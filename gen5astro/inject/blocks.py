@@ -82,7 +82,7 @@ def inject_blocks(hosts, n, *, seed, config, fault=None, block=256, threads=None
     check_engine(config)
     draw_injections(hosts, 0, 1, seed=seed, config=config)
     spans = ((start, min(start + block, n)) for start in range(0, n, block))
-    return map_blocks(lambda span: _block(hosts, *span, seed, config, planted), spans, threads=threads)
+    return map_blocks(lambda span: _block(hosts, *span, seed, config, planted), spans, threads=threads, spread=True)
 
 
 def describe_injection(label, *, seed, config, fault=None):

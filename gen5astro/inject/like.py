@@ -198,7 +198,7 @@ def inject_like(likeness, hosts, *, seed, config, fault=None, block=256, threads
     arcs = Arcs(seed=seed, config=config, planted=planted, bands=source.bands, pixel_scale=source.pixel_scale)
     again = _Again(likeness, hosts, arcs)
     again.check(likeness.read(BlockRef(0, 1))[0].catalog)
-    return map_blocks(again, source.blocks(block), threads=threads)
+    return map_blocks(again, source.blocks(block), threads=threads, spread=True)
 
 
 @dataclass(frozen=True)
