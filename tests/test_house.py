@@ -134,7 +134,7 @@ def imported_roots():
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     # photutils imports scikit-image when it deblends, but leaves its installation to whoever calls that.
     borrowed = {"scikit-image"}
-    extras = {name for name in ("cluster", "lenstronomy") for name in names_in(SETTINGS["options.extras_require"][name])}
+    extras = names_in(SETTINGS["options.extras_require"]["cluster"])
     imported = {DISTRIBUTION.get(root, root) for root in imported_roots()}
     assert imported | borrowed == names_in(SETTINGS["options"]["install_requires"]) | (imported & extras)
 
