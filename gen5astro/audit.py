@@ -141,7 +141,9 @@ def judge_table(table, config):
         "worst_pairs": _worst_pairs(table),
         "thresholds": {"classic_auc": config.audit.classic_auc, "judge_pairs": config.audit.judge_pairs},
         "provenance": {
-            "input_digest": content_digest(np.stack([table["stamp_digest"], table["ctrl_digest"]], axis=1)),
+            "input_digest": content_digest(
+                np.stack([table["stamp_digest"], table["ctrl_digest"]], axis=1), table["row"]
+            ),
             "versions": {"gen5astro": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
             "config": {"measure": table.origin.settings}
             | {name: as_dict(getattr(config, name)) for name in ("audit", "normalize")},

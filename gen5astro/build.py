@@ -18,6 +18,7 @@ from gen5astro.io.records import read_record
 from gen5astro.io.rejects import write_rejects
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.leakage import strata
+from gen5astro.shards import plan_shards
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
 from gen5astro.table import MeasureTable, read_table
@@ -29,10 +30,11 @@ ZERO_POINT = 22.5
 _STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
 
 
-def build_cube(source, out, *, config, audit=None, threads=None, force=False, advance=None):
+def build_cube(source, out, *, config, audit=None, threads=None, force=False, resume=False, advance=None):
     """Build a cube of a source's pairs.
 
-    Rows that cannot be used are written beside the cube (`rejects_path`) and counted in it.
+    Rows that cannot be used are written beside the cube (`rejects_path`) and counted in it. More pairs than
+    ``build.shard_pairs`` are put into several files in a folder beside the cube, neighbors on the sky together.
 
     Parameters
     ----------
@@ -47,7 +49,9 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
     threads : int, optional
         Blocks read at once; does not change the result.
     force : bool
-        Whether `out` may be overwritten.
+        Whether `out`, and what an interrupted build of it left, may be overwritten.
+    resume : bool
+        Whether to go on with what an interrupted build left.
     advance : callable, optional
         Called with the number of rows done.
 
@@ -59,11 +63,11 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
     Raises
     ------
     ExistsError
-        If `out` is there and `force` is not given.
+        If `out`, or what an interrupted build left, is there, and neither `force` nor `resume` is given.
     RejectedError
         If too many rows, or all, cannot be used.
     SchemaError
-        If the audit is of other pairs.
+        If the audit is of other pairs, or the build to resume is another one.
     ConfigError
         If the pairs cannot be split as asked, or the normalizer needs a ctrl.
     """
@@ -73,12 +77,19 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
             "normalize.kind", got="'pair'", expected="sky, standard or core", remedy="no ctrl exists at inference"
         )
     record = None if audit is None else read_audit(audit)
-    layout = {"bands": source.bands, "shape": source.shape, "pixel_scale": source.pixel_scale}
-    with CubeWriter(out, source.n_rows, **layout, force=force) as writer:
-        rejects = _stream(source, writer, config, threads, advance)
-        _check_counts(source, len(writer), rejects, out, config.audit.max_reject_fraction)
-        catalog, digest = writer.catalog, writer.digest
-        _check_audited(record, audit, content_digest(digest))
+    options = {
+        "bands": source.bands,
+        "shape": source.shape,
+        "pixel_scale": source.pixel_scale,
+        "shards": plan_shards(*source.positions(), config.build.shard_pairs),
+        "plan": {"input": source.label, "size": _size_of(source.label), "config": as_dict(config)},
+    }
+    with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:
+        _stream(source, writer, config, threads, advance)
+        _check_counts(source, len(writer), writer.rejects, out, config.audit.max_reject_fraction)
+        catalog = writer.columns("ra", "dec", "host_id", "region_split")
+        row, digest = catalog["row"], catalog["digest"]
+        _check_audited(record, audit, content_digest(digest, row))
         ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
         group = group_objects(ra, dec, host_id, min_separation_arcsec=config.build.min_separation_arcsec)
         given = catalog.get("region_split")
@@ -94,14 +105,22 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
             "code_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        measure = None if audit is None else _read_measure(audit, writer.row, set(catalog))
+        measure = None if audit is None else _read_measure(audit, row, set(writer.column_names))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
     with Cube(out) as cube:
         return summarize_cube(cube, config.audit)
 
 
+def _size_of(label):
+    """Bytes and time of the last change of the files that an input is, where it is of this machine."""
+    path = Path(label)
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    states = [each.stat() for each in files if each.is_file()]
+    return [[each.st_size, each.st_mtime_ns] for each in states]
+
+
 def _stream(source, writer, config, threads, advance):
-    """Read, measure and write every block, in order; return the rejects."""
+    """Read, measure and write every block that is not yet done, in order."""
 
     def work(ref):
         block, rejected = source.read(ref)
@@ -109,18 +128,15 @@ def _stream(source, writer, config, threads, advance):
             normalizer_statistics(images, config.normalize, block.pixel_scale) if len(block) else None
             for images in (block.stamp, block.ctrl)
         ]
-        return block, statistics, rejected, ref.stop - ref.start
+        return block, statistics, rejected, ref.stop
 
-    rejects = []
-    for block, statistics, rejected, n_rows in map_blocks(
-        work, source.blocks(config.build.block), threads=threads, spread=True
-    ):
-        if len(block):
-            writer.append(block, *statistics)
-        rejects.extend(rejected)
+    if advance is not None:
+        advance(writer.done)
+    refs = (ref for ref in source.blocks(config.build.block) if ref.start >= writer.done)
+    for block, statistics, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
         if advance is not None:
-            advance(n_rows)
-    return rejects
+            advance(stop - writer.done)
+        writer.append(stop, block, statistics, rejected)
 
 
 def _check_counts(source, n_ok, rejects, out, max_fraction):

@@ -98,6 +98,7 @@ class BuildConfig:
     )
     min_separation_arcsec: float = _key(10.0, "objects closer than this share a group [arcsec]", within=_POSITIVE)
     block: int = _key(256, "pairs read and written at a time", within=_COUNT)
+    shard_pairs: int = _key(50_000, "pairs of one file; of more, each file holds neighbors on the sky", within=_COUNT)
 
 
 @dataclass(frozen=True)

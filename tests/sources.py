@@ -21,6 +21,9 @@ class MemorySource:
         self.n_rows, self.bands, self.pixel_scale = len(block), block.bands, block.pixel_scale
         self.shape = block.stamp.shape[2:]
 
+    def positions(self):
+        return self.block.catalog["ra"], self.block.catalog["dec"]
+
     def blocks(self, size):
         for start in range(0, self.n_rows, size):
             yield BlockRef(start, min(start + size, self.n_rows))

@@ -111,7 +111,7 @@ def test_no_file_names_the_machine_that_it_was_written_on():
 
 # --- metadata ---------------------------------------------------------------------------------------------------------
 
-DISTRIBUTION = {"sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
+DISTRIBUTION = {"astropy_healpix": "astropy-healpix", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
 
 
 def names_in(requirements):

@@ -15,13 +15,15 @@ from gen5astro.cli._common import FILE, claim_file, column_option, common_option
 @click.option(
     "--pixel-scale", type=click.FloatRange(min=0, min_open=True), help="Arcsec a pixel, where PAIRS tell none."
 )
+@click.option("--resume", is_flag=True, help="Go on with a build that was interrupted.")
 @column_option
 @common_options("build", spread=True)
-def command(pairs, out, audit, split, pixel_scale, columns, config, threads, quiet, as_json, force):
+def command(pairs, out, audit, split, pixel_scale, resume, columns, config, threads, quiet, as_json, force):
     """Build the training cube of audited pairs.
 
     PAIRS is what audit-injection takes. Pixels keep their physical flux; the statistics of the normalizer are stored
-    beside them. Pairs on one host, or close on the sky, are never divided between train, val and test.
+    beside them. Pairs on one host, or close on the sky, are never divided between train, val and test. What is done
+    when a build is interrupted, or killed, stays in the folder CUBE.part: --resume goes on with it.
 
     \b
     Example:
@@ -40,7 +42,9 @@ def command(pairs, out, audit, split, pixel_scale, columns, config, threads, qui
     for note in source.notes:
         say(note, quiet=quiet)
     with progress("building the cube", source.n_rows, quiet=quiet) as advance:
-        summary = build_cube(source, out, config=config, audit=audit, threads=threads, force=force, advance=advance)
+        summary = build_cube(
+            source, out, config=config, audit=audit, threads=threads, force=force, resume=resume, advance=advance
+        )
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)

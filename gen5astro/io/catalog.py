@@ -317,6 +317,16 @@ class TablePairs:
         catalog = {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
         return filler.finish(catalog, ref.start)
 
+    def positions(self):
+        """Read where on the sky all rows are, good or bad.
+
+        Returns
+        -------
+        ra, dec : float64 array, (n,)
+            Positions [deg]; NaN where unknown.
+        """
+        return tuple(self._catalog.get(name, np.full(self.n_rows, np.nan)) for name in ("ra", "dec"))
+
     def _reader(self, row):
         def read(name):
             text = self._paths[name][row]

@@ -14,10 +14,11 @@ import numpy as np
 
 from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
-from gen5astro.io.hdf5_schema import ATTRIBUTES, DATASETS, SCHEMA_VERSION, SPLITS, content_digest
+from gen5astro.io.hdf5_schema import ATTRIBUTES, DATASETS, SCHEMA_VERSION, SHARD_SCHEMA, SPLITS, content_digest
 from gen5astro.io.hdf5_writer import CubeWriter
 from gen5astro.io.ingest import ingest_row
-from gen5astro.io.pairs import BlockRef, PairBlock, Reject
+from gen5astro.io.pairs import BlockRef, PairBlock, Reject, block_refs
+from gen5astro.io.pixels import ShardedPixels
 from gen5astro.settings import from_dict
 
 __all__ = ["ATTRIBUTES", "DATASETS", "SCHEMA_VERSION", "Cube", "CubeSource", "CubeWriter", "content_digest"]
@@ -65,8 +66,8 @@ class Cube:
             self._length = self.attributes["n_ok"]
             self.shape = tuple(file["stamp"].shape[2:])
             self._check_datasets(file)
-            self._offsets = {name: file[name].id.get_offset() for name in _NAMES}
-        self._check_offsets()
+            self._pieces = {name: _pieces(file[name], self.path) for name in _NAMES}
+        self._check_pieces()
 
     def __len__(self):
         return self._length
@@ -116,24 +117,38 @@ class Cube:
                 raise _damaged(
                     self.path, f"/{spec.name} of {dataset.dtype} {dataset.shape}, not {spec.dtype} {expected}"
                 )
-        if np.any(np.diff(file["row"][...]) <= 0):
-            raise _damaged(self.path, "/row that does not ascend")
+        row = file["row"][...]
+        if np.any(np.diff(row) <= 0) and np.any(np.diff(np.sort(row)) == 0):
+            raise _damaged(self.path, "/row with one row twice")
         wrong = [name for name, column in file["catalog"].items() if column.shape[:1] != (self._length,)]
         if wrong:
             raise _damaged(self.path, f"/catalog/{wrong[0]} without a value for every pair")
 
-    def _check_offsets(self):
-        """Refuse offsets that the mapping could not follow."""
-        n_bytes, size = 4 * len(self) * len(self.bands) * self.shape[0] * self.shape[1], self.path.stat().st_size
-        for name, offset in self._offsets.items():
-            if offset is None:
-                raise _damaged(self.path, f"/{name} that is not contiguous")
-            if offset + n_bytes > size:
-                raise _damaged(self.path, f"/{name} that ends {offset + n_bytes - size:,} bytes behind the file")
+    def _check_pieces(self):
+        """Refuse pieces that do not add up to all pairs, and offsets that the mapping could not follow."""
+        image_bytes = 4 * len(self.bands) * self.shape[0] * self.shape[1]
+        for name, pieces in self._pieces.items():
+            if sum(count for _, _, count in pieces) != len(self):
+                raise _damaged(self.path, f"/{name} with shards that do not add up to {len(self):,} pairs")
+            for path, offset, count in pieces:
+                size = path.stat().st_size
+                if offset is None:
+                    raise _damaged(path, f"/{name} that is not contiguous")
+                if offset + count * image_bytes > size:
+                    beyond = offset + count * image_bytes - size
+                    raise _damaged(path, f"/{name} that ends {beyond:,} bytes behind the file")
 
     def _map(self, name):
-        shape = (len(self), len(self.bands), *self.shape)
-        return np.memmap(self.path, dtype="<f4", mode="r", offset=self._offsets[name], shape=shape)
+        pieces, shape = self._pieces[name], (len(self.bands), *self.shape)
+        if len(pieces) == 1:
+            path, offset, count = pieces[0]
+            return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=(count, *shape))
+        return ShardedPixels(pieces, shape)
+
+    @property
+    def files(self):
+        """The files that hold the cube, itself the first: list of Path."""
+        return list(dict.fromkeys([self.path, *(path for path, _, _ in self._pieces["stamp"])]))
 
     def _read(self, name):
         with self._opened() as file:
@@ -145,12 +160,12 @@ class Cube:
 
     @cached_property
     def stamp(self):
-        """Hosts with arcs [nanomaggy]: read-only float32 memory map, (n, band, y, x)."""
+        """Hosts with arcs [nanomaggy]: read-only float32 (n, band, y, x), a memory map, or many (`ShardedPixels`)."""
         return self._map("stamp")
 
     @cached_property
     def ctrl(self):
-        """The same hosts without arcs [nanomaggy]: read-only float32 memory map, (n, band, y, x)."""
+        """The same hosts without arcs [nanomaggy], as `stamp`."""
         return self._map("ctrl")
 
     @cached_property
@@ -219,6 +234,24 @@ def _damaged(path, what):
     )
 
 
+def _pieces(dataset, cube):
+    """Path, offset and number of pairs of each file that a dataset of pixels lies in."""
+    if not dataset.is_virtual:
+        return [(cube, dataset.id.get_offset(), len(dataset))]
+    pieces = []
+    for source in sorted(dataset.virtual_sources(), key=lambda each: each.vspace.get_select_bounds()[0][0]):
+        (first, *_), (last, *_) = source.vspace.get_select_bounds()
+        path = cube.parent / source.file_name
+        if not path.is_file():
+            raise MissingFileError(f"shard {path}", got="nothing there", expected=f"a shard of {cube}")
+        with h5py.File(path, "r", locking=False) as shard:
+            if shard.attrs.get("schema") != SHARD_SCHEMA:
+                raise _damaged(path, f"schema {shard.attrs.get('schema')}")
+            offset = shard[source.dset_name].id.get_offset()
+        pieces.append((path, offset, int(last - first) + 1))
+    return pieces
+
+
 def _read_attributes(file, path):
     """Read the attributes, refusing a file that is no cube or one of another version."""
     schema = file.attrs.get("schema")
@@ -244,6 +277,10 @@ def _decoded(values):
     return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
 
+class PlaceRef(BlockRef):
+    """Pairs ``start`` to ``stop`` of a cube, by their place in it."""
+
+
 class CubeSource:
     """The pairs of a cube as a `~gen5astro.io.pairs.PairSource`: same pixels, digests and rows as those of its input.
 
@@ -267,7 +304,7 @@ class CubeSource:
         self.notes = ()
 
     def blocks(self, size):
-        """Yield a `BlockRef` for every `size` pairs, in order.
+        """Cut the pairs into blocks, in their order.
 
         Parameters
         ----------
@@ -276,12 +313,21 @@ class CubeSource:
 
         Yields
         ------
-        ref : BlockRef
-            Rows of the cube's input, from the first to the last pair of the block.
+        ref : PlaceRef
+            Places of pairs in the cube.
         """
-        row = self.cube.row
-        for start in range(0, self.n_rows, size):
-            yield BlockRef(int(row[start]), int(row[min(start + size, self.n_rows) - 1]) + 1)
+        for ref in block_refs(self.n_rows, size):
+            yield PlaceRef(ref.start, ref.stop)
+
+    def positions(self):
+        """Read where on the sky all pairs are.
+
+        Returns
+        -------
+        ra, dec : float64 array, (n,)
+            Positions [deg]; NaN where unknown.
+        """
+        return self.cube.catalog["ra"], self.cube.catalog["dec"]
 
     def read(self, ref):
         """Read the pairs of a block; thread-safe.
@@ -289,7 +335,7 @@ class CubeSource:
         Parameters
         ----------
         ref : BlockRef
-            Rows of the cube's input; those that it has no pair of are passed over.
+            Rows of the cube's input, those that it has no pair of passed over; or a `PlaceRef`.
 
         Returns
         -------
@@ -299,13 +345,16 @@ class CubeSource:
             The others.
         """
         cube = self.cube
-        chosen = slice(*np.searchsorted(cube.row, [ref.start, ref.stop]).tolist())
+        if isinstance(ref, PlaceRef):
+            chosen = np.arange(ref.start, ref.stop)
+        else:
+            chosen = np.flatnonzero((cube.row >= ref.start) & (cube.row < ref.stop))
         row, expected = cube.row[chosen], cube.digest[chosen]
         stamp, ctrl = (np.empty((len(row), len(self.bands), *self.shape), np.float32) for _ in range(2))
         census, digest = np.empty((len(row), 2, len(self.bands), 4)), np.empty_like(expected)
         for at in range(len(row)):
             for number, (stored, out) in enumerate(((cube.stamp, stamp), (cube.ctrl, ctrl))):
-                _, digest[at, number] = ingest_row(stored[chosen.start + at], out[at], census=census[at, number])
+                _, digest[at, number] = ingest_row(stored[chosen[at]], out[at], census=census[at, number])
         intact = (digest == expected).all(axis=1)
         rejects = [
             Reject(

@@ -13,6 +13,7 @@ __all__ = [
     "CHECKSUM_BLOCK",
     "DATASETS",
     "SCHEMA_VERSION",
+    "SHARD_SCHEMA",
     "SPLITS",
     "Attribute",
     "Dataset",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = "gen5astro-cube/1"
+SHARD_SCHEMA = "gen5astro-shard/1"
 SPLITS = ("train", "val", "test")
 CHECKSUM_BLOCK = 256
 
@@ -73,8 +75,10 @@ _IMAGE = ("n", "band", "y", "x")
 
 #: Every dataset, in the order in which the format page lists them.
 DATASETS = (
-    Dataset("stamp", "float32", _IMAGE, "nmgy", "host with arc, physical flux, never normalized; contiguous"),
-    Dataset("ctrl", "float32", _IMAGE, "nmgy", "the same host without the arc; contiguous"),
+    Dataset(
+        "stamp", "float32", _IMAGE, "nmgy", "host with arc, physical flux, never normalized; contiguous, or in shards"
+    ),
+    Dataset("ctrl", "float32", _IMAGE, "nmgy", "the same host without the arc; contiguous, or in shards"),
     Dataset("catalog/*", "column", ("n",), "", "a column of the input's catalog; NaN or '' where a value is missing"),
     Dataset("split", "uint8", ("n",), "", f"0 {SPLITS[0]}, 1 {SPLITS[1]}, 2 {SPLITS[2]}"),
     Dataset("group", "int64", ("n",), "", "objects on one host or close on the sky have one label, from 0"),
@@ -86,7 +90,13 @@ DATASETS = (
         "location and scale that the normalizer takes from stamp",
     ),
     Dataset("normalizer/ctrl", "float64", ("n", "band", 2), "nmgy", "the same of ctrl"),
-    Dataset("row", "int64", ("n",), "", "number of the row in the input, from 0; ascending"),
+    Dataset(
+        "row",
+        "int64",
+        ("n",),
+        "",
+        "number of the row in the input, from 0; each once",
+    ),
     Dataset("digest", "uint64", ("n", 2), "", "XXH64, seed 0, of the little-endian bytes of stamp[i] and of ctrl[i]"),
     Dataset(
         "checksum",
@@ -114,7 +124,9 @@ ATTRIBUTES = (
     Attribute("normalizer", str, "JSON: the normalizer whose statistics are stored"),
     Attribute("config", str, "JSON: every setting of the build"),
     Attribute("audit", str, "JSON: the audit of these pairs (gen5astro-audit/1), or '' where none was embedded"),
-    Attribute("input_digest", str, "SHA-256 over digest as little-endian bytes: identifies the pixels"),
+    Attribute(
+        "input_digest", str, "SHA-256 over digest in the order of row, as little-endian bytes: identifies the pixels"
+    ),
     Attribute("split_digest", str, "SHA-256 over digest and the names of the splits: identifies the split"),
     Attribute("cube_digest", str, "SHA-256 over all but audit, measure, config, input and the two below"),
     Attribute("code_version", str, "version of gen5astro that wrote the file"),
@@ -122,20 +134,22 @@ ATTRIBUTES = (
 )
 
 
-def content_digest(digests):
+def content_digest(digests, row):
     """Digest of the pixels of many pairs, the same wherever they are stored.
 
     Parameters
     ----------
     digests : uint64 array, (n, 2)
-        Digest of each stamp and ctrl, in the order of the rows.
+        Digest of each stamp and ctrl.
+    row : int64 array, (n,)
+        Row of the input that each pair came from; their order is that of the digest.
 
     Returns
     -------
     text : str
         SHA-256 over the little-endian bytes, hexadecimal.
     """
-    return hashlib.sha256(np.ascontiguousarray(digests, dtype="<u8").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(digests[np.argsort(row)], dtype="<u8").tobytes()).hexdigest()
 
 
 def block_checksums(digests):

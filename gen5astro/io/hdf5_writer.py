@@ -1,7 +1,8 @@
-"""Write a cube: pixels stream through, and the file appears under its name only when it is whole."""
+"""Write a cube: pixels stream through, a kill loses nothing, and the file appears only when it is whole."""
 
 import contextlib
 import hashlib
+import math
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gen5astro.errors import ColumnError, ExistsError, Gen5Error, MissingFileError
+from gen5astro.errors import (
+    ColumnError,
+    ConfigError,
+    ExistsError,
+    FormatError,
+    Gen5Error,
+    MissingFileError,
+    RejectedError,
+    SchemaError,
+)
+from gen5astro.io.build_state import BuildState
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
     DATASETS,
@@ -18,19 +29,37 @@ from gen5astro.io.hdf5_schema import (
     block_checksums,
     content_digest,
 )
+from gen5astro.io.pixels import IMAGES, copy_first, create_contiguous
 
-__all__ = ["CubeWriter"]
+__all__ = ["CubeWriter", "shards_path"]
 
-_STREAMED = ("stamp", "ctrl", "normalizer/stamp", "normalizer/ctrl")
-_COPY_ROWS = 256
+#: Errors that a build meets again when it is resumed: nothing is kept.
+_AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
 _SPEC = {each.name: each for each in DATASETS}
+_BY_BLOCK = ("row", "digest", "normalizer/stamp", "normalizer/ctrl")
+
+
+def shards_path(path):
+    """Return the folder of the shards of a cube that has any.
+
+    Parameters
+    ----------
+    path : path-like
+        The cube.
+
+    Returns
+    -------
+    folder : Path
+        ``cube.shards`` for ``cube.h5``.
+    """
+    return Path(path).with_suffix(".shards")
 
 
 class CubeWriter:
-    """Writes a cube of at most `n_rows` pairs; memory holds one block of pixels and the catalog.
+    """Writes a cube of at most `n_rows` pairs; memory holds one block of pixels.
 
-    A context manager: the file is written as ``PATH.part``, synced to the disk and renamed by `finish`; when the block
-    is left without it, for whatever reason, the partial file is removed.
+    A context manager. What is done is kept in the folder ``PATH.part`` until `finish` makes the cube of it; when the
+    block is left early, the folder stays for ``resume``, unless the error is one that going on would meet again.
 
     Parameters
     ----------
@@ -44,35 +73,59 @@ class CubeWriter:
         ``(y, x)`` of every image.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    shards : gen5astro.shards.ShardPlan, optional
+        How pairs are put into several files by position; without it the cube is one file.
+    plan : dict, optional
+        What else must be the same for a build to be resumed, in plain types.
     force : bool
-        Whether `path` may be overwritten.
+        Whether `path`, and what an interrupted build left, may be overwritten.
+    resume : bool
+        Whether to go on with what an interrupted build left.
 
     Raises
     ------
     ExistsError
-        If `path` is there and `force` is not given.
+        If `path`, or what an interrupted build left, is there, and neither `force` nor `resume` is given.
     MissingFileError
         If its folder is not there.
+    SchemaError
+        If the interrupted build is another one.
     Gen5Error
         If the disk has no room for it.
     """
 
-    def __init__(self, path, n_rows, *, bands, shape, pixel_scale, force=False):
+    def __init__(self, path, n_rows, *, bands, shape, pixel_scale, shards=None, plan=None, force=False, resume=False):
         self.path = Path(path)
-        self._part = self.path.with_name(self.path.name + ".part")
-        self._n_rows, self._n_ok = n_rows, 0
-        self._bands, self._shape, self._pixel_scale = tuple(bands), tuple(shape), float(pixel_scale)
-        self._blocks = []
+        self._n_rows = n_rows
+        self._bands, self._pixel_scale = tuple(bands), float(pixel_scale)
+        self._image_shape = (len(self._bands), *map(int, shape))
+        self._shards = shards
+        self._plan = {
+            "schema": SCHEMA_VERSION,
+            "n_rows": n_rows,
+            "shape": self._image_shape,
+            "bands": list(self._bands),
+            "pixel_scale": self._pixel_scale,
+            "shards": None if shards is None else shards.first_cell.tolist(),
+            **(plan or {}),
+        }
+        self._again = {"force": force, "resume": resume}
+        self._state = None
         if self.path.exists() and not force:
             got = f"a file of {self.path.stat().st_size:,} bytes"
             raise ExistsError(f"cube {self.path}", got=got, remedy="choose another place or pass --force")
         if not self.path.parent.is_dir():
             raise MissingFileError(f"folder {self.path.parent}", got="nothing there", remedy="make it first")
-        self._check_room()
-        self._file = None
+        if not (resume and self.part.exists()):
+            self._check_room()
+
+    @property
+    def part(self):
+        """Folder of what is done: Path."""
+        return self.path.with_name(self.path.name + ".part")
 
     def _check_room(self):
-        needed = 2 * self._n_rows * 4 * len(self._bands) * self._shape[0] * self._shape[1]
+        needed = 2 * 4 * self._n_rows * math.prod(self._image_shape)
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise Gen5Error(
@@ -83,71 +136,80 @@ class CubeWriter:
             )
 
     def __enter__(self):
-        self._file = self._create(self._part, self._n_rows)
+        capacity = [self._n_rows] if self._shards is None else self._shards.counts
+        sharded = self._shards is not None
+        self._state = BuildState(
+            self.part, capacity, self._image_shape, sharded=sharded, plan=self._plan, **self._again
+        )
         return self
 
-    def __exit__(self, *_):
-        self._close()
-        for path in (self._part, self._smaller):
-            path.unlink(missing_ok=True)
+    def __exit__(self, _kind, error, _trace):
+        if self._state is None:
+            return
+        if error is None or isinstance(error, _AGAIN):
+            self._state.remove()
+        else:
+            with contextlib.suppress(OSError):
+                self._state.sync()
+            self._state.close()
 
     @property
-    def _smaller(self):
-        return self._part.with_suffix(".part2")
+    def done(self):
+        """Rows of the input that are done with: int."""
+        return self._state.done
 
-    def _close(self):
-        if self._file is not None:
-            with contextlib.suppress(OSError, RuntimeError):
-                self._file.close()
-            self._file = None
+    @property
+    def rejects(self):
+        """Rows that could not be used: list of Reject."""
+        return self._state.rejects
 
-    def _create(self, path, n_rows):
-        """Open a new file with room for the datasets that are streamed."""
-        file = h5py.File(path, "w", alignment_threshold=4096, alignment_interval=4096)
-        lengths = {"n": n_rows, "band": len(self._bands), "y": self._shape[0], "x": self._shape[1]}
-        for name in _STREAMED:
-            shape = tuple(lengths.get(axis, axis) for axis in _SPEC[name].axes)
-            file.create_dataset(name, shape, _dtype(name), fill_time="never")
-        return file
-
-    def append(self, block, stamp_statistics, ctrl_statistics):
+    def append(self, stop, block, statistics, rejects=()):
         """Write the pairs of a block behind those already there.
 
         Parameters
         ----------
+        stop : int
+            Rows of the input that are done with now.
         block : PairBlock
             Good pairs, in the order of the input.
-        stamp_statistics, ctrl_statistics : float64 array, (n, band, 2)
-            What the normalizer takes from each image [nanomaggy].
+        statistics : tuple of float64 array, (n, band, 2)
+            What the normalizer takes from each stamp, and from each ctrl [nanomaggy].
+        rejects : sequence of Reject
+            Rows that could not be used.
         """
-        start, stop = self._n_ok, self._n_ok + len(block)
-        for name, values in zip(_STREAMED, (block.stamp, block.ctrl, stamp_statistics, ctrl_statistics), strict=True):
-            self._file[name][start:stop] = values
-        self._n_ok = stop
-        self._blocks.append({"row": block.row, "digest": block.digest, "catalog": block.catalog})
+        catalog = block.catalog
+        shard = np.zeros(len(block), int) if self._shards is None else self._shards.find(catalog["ra"], catalog["dec"])
+        self._state.append(stop, block, shard, statistics, list(rejects))
 
     def __len__(self):
-        return self._n_ok
+        return len(self._state)
+
+    def columns(self, *names):
+        """Read columns of the catalog back.
+
+        Parameters
+        ----------
+        *names : str
+            Which; those that are not there are left out.
+
+        Returns
+        -------
+        columns : dict of array, (n, ...)
+            ``row``, ``shard``, ``digest`` and those columns, in the order of the input.
+        """
+        known = [name for name in names if name in self._state.columns]
+        parts = [(*own, *(catalog[name] for name in known)) for *own, _, catalog in self._state.blocks()]
+        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        columns = dict(zip(("row", "shard", "digest", *known), joined, strict=True))
+        for name in known:
+            if self._state.columns[name].text:
+                columns[name] = columns[name].astype(str)
+        return columns
 
     @property
-    def row(self):
-        """Rows of the input that were written: int64 array, (n,)."""
-        return np.concatenate([each["row"] for each in self._blocks]).astype(np.int64)
-
-    @property
-    def digest(self):
-        """Digests of the pairs written: uint64 array, (n, 2)."""
-        return np.concatenate([each["digest"] for each in self._blocks]).astype(np.uint64)
-
-    @property
-    def catalog(self):
-        """Columns of the pairs written: dict of float64 or str array, (n,)."""
-        names = list(self._blocks[0]["catalog"])
-        for each in self._blocks:
-            if list(each["catalog"]) != names:
-                missing = sorted(set(names) ^ set(each["catalog"]))
-                raise ColumnError(f"columns {', '.join(missing)}", got="in some blocks only", expected="in all or none")
-        return {name: _as_column(np.concatenate([each["catalog"][name] for each in self._blocks])) for name in names}
+    def column_names(self):
+        """Columns of the catalog: list of str."""
+        return list(self._state.columns)
 
     def finish(self, *, split, group, attributes, measure=None):
         """Write all that is not pixels, and give the file its name.
@@ -155,7 +217,7 @@ class CubeWriter:
         Parameters
         ----------
         split : str array, (n,)
-            Split of each pair.
+            Split of each pair, in the order of the input.
         group : int64 array, (n,)
             Group of each pair.
         attributes : dict
@@ -168,83 +230,142 @@ class CubeWriter:
         cube_digest : str
             Digest of the cube's content.
         """
-        if self._n_ok < self._n_rows:
-            self._shrink()
-        digest = self.digest
-        for folder, columns in (("catalog", self.catalog), ("measure", measure or {})):
-            self._file.create_group(folder, track_order=True)
-            for name, column in columns.items():
-                self._write_column(folder, name, column)
-        names, name_of_row = np.unique(split, return_inverse=True)
-        for name, values in (
-            ("split", np.array([SPLITS.index(each) for each in names])[name_of_row]),
-            ("group", group),
-            ("row", self.row),
-            ("digest", digest),
-            ("checksum", block_checksums(digest)),
-        ):
-            self._file.create_dataset(name, data=np.asarray(values, _dtype(name)))
-        for name, spec in _SPEC.items():
-            if name in self._file:
-                self._file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
-        return self._seal({**attributes, "input_digest": content_digest(digest)})
+        state = self._state
+        state.sync()
+        order = np.argsort(self.columns()["shard"], kind="stable")
+        index = self._index()
+        with h5py.File(index, "r+") as file:
+            places = self._create(file, measure or {})
+        self._fill(index, places, np.argsort(order))
+        with h5py.File(index, "r+") as file:
+            names, name_of_row = np.unique(split, return_inverse=True)
+            codes = np.array([SPLITS.index(each) for each in names])[name_of_row]
+            for name, values in (("split", codes), ("group", np.asarray(group))):
+                file.create_dataset(name, data=np.asarray(values[order], _dtype(name)))
+            for name, values in (measure or {}).items():
+                file[f"measure/{_stored(name)}"][...] = _encoded(values[order])
+            digest = file["digest"][...]
+            file.create_dataset("checksum", data=np.asarray(block_checksums(digest), _dtype("checksum")))
+            for name, spec in _SPEC.items():
+                if name in file:
+                    file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
+            content = content_digest(digest, file["row"][...])
+            cube_digest = self._seal(file, {**attributes, "input_digest": content})
+        self._publish(index)
+        return cube_digest
 
-    def _write_column(self, folder, name, column):
-        stored = name.replace("/", "_")
-        place = f"{folder}/{stored}"
-        if place in self._file:
-            raise ColumnError(f"column {name!r}", got=f"a second {stored!r}", remedy="rename one of the two")
-        if column.dtype.kind == "U":
-            text = np.char.encode(column, "utf-8", "replace")
-            kind = h5py.string_dtype("utf-8", max(text.dtype.itemsize, 1))
-            self._file.create_dataset(place, data=text.astype(f"S{kind.itemsize}").view(kind))
-        else:
-            self._file.create_dataset(place, data=column.astype(column.dtype.newbyteorder("<")))
-        self._file[place].attrs["column"] = name
+    def _index(self):
+        """The file that becomes the cube, with its pixels in it, or naming the shards that they are in."""
+        state, index = self._state, self.part / "index.h5"
+        if self._shards is None:
+            whole = len(state) == self._n_rows
+            return state.paths[0] if whole else copy_first(state.paths[0], index, len(state))
+        with h5py.File(index, "w", alignment_threshold=4096, alignment_interval=4096) as file:
+            for name in IMAGES:
+                layout = h5py.VirtualLayout((len(state), *self._image_shape), "<f4")
+                start = 0
+                for path, capacity, filled in zip(state.paths, state.capacity, state.filled, strict=True):
+                    if filled:
+                        where = f"{shards_path(self.path).name}/{path.name}"
+                        source = h5py.VirtualSource(where, name, (capacity, *self._image_shape))
+                        layout[start : start + filled] = source[:filled]
+                    start += filled
+                file.create_virtual_dataset(name, layout)
+        return index
 
-    def _shrink(self):
-        """Copy the pairs to a file that has room for no more: a contiguous dataset cannot be shortened in place."""
-        with self._create(self._smaller, self._n_ok) as smaller:
-            for name in _STREAMED:
-                for start in range(0, self._n_ok, _COPY_ROWS):
-                    stop = min(start + _COPY_ROWS, self._n_ok)
-                    smaller[name][start:stop] = self._file[name][start:stop]
-        self._file.close()
-        os.replace(self._smaller, self._part)
-        self._file = h5py.File(self._part, "r+")
+    def _create(self, file, measure):
+        """Make the datasets that are filled block by block, and return the offset and type of each."""
+        count = len(self._state)
+        lengths = {"n": count, "band": len(self._bands)}
+        places = {}
+        for name in _BY_BLOCK:
+            shape = tuple(lengths.get(axis, axis) for axis in _SPEC[name].axes)
+            places[name] = create_contiguous(file, name, shape, _dtype(name))
+        kinds = {
+            name: h5py.string_dtype("utf-8", column.width) if column.text else np.dtype("<f8")
+            for name, column in self._state.columns.items()
+        }
+        for folder, columns in (("catalog", kinds), ("measure", measure)):
+            file.create_group(folder, track_order=True)
+            for name, kind in columns.items():
+                place = f"{folder}/{_stored(name)}"
+                if place in file:
+                    raise ColumnError(
+                        f"column {name!r}", got=f"a second {_stored(name)!r}", remedy="rename one of the two"
+                    )
+                if folder == "catalog":
+                    places[place] = create_contiguous(file, place, (count,), kind)
+                else:
+                    file.create_dataset(place, kind.shape, _encoded(kind[:1]).dtype)
+                file[place].attrs["column"] = name
+        return {name: (each.id.get_offset(), each.dtype, each.shape) for name, each in places.items()}
 
-    def _seal(self, attributes):
-        """Write the attributes, the schema last, sync and rename."""
+    def _fill(self, index, places, place_of_pair):
+        """Fill the datasets with what the journal holds, each pair at its place."""
+        maps = {
+            name: np.memmap(index, np.dtype(dtype.str), "r+", offset, shape)
+            for name, (offset, dtype, shape) in places.items()
+        }
+        done = 0
+        for row, _, digest, statistics, catalog in self._state.blocks():
+            at = place_of_pair[done : done + len(row)]
+            for name, values in zip(_BY_BLOCK, (row, digest, *statistics), strict=True):
+                maps[name][at] = values
+            for name, values in catalog.items():
+                text = self._state.columns[name].text
+                maps[f"catalog/{_stored(name)}"][at] = (
+                    np.char.encode(values.astype(str), "utf-8", "replace") if text else values
+                )
+            done += len(row)
+        for each in maps.values():
+            each.flush()
+
+    def _seal(self, file, attributes):
+        """Write the attributes, the schema last."""
         own = {
             "schema": SCHEMA_VERSION,
             "bands": ",".join(self._bands),
             "pixel_scale": self._pixel_scale,
             "n_in": self._n_rows,
-            "n_ok": self._n_ok,
-            "n_rejected": self._n_rows - self._n_ok,
+            "n_ok": len(self._state),
+            "n_rejected": self._n_rows - len(self._state),
         }
         known = {**attributes, **own}
-        known["cube_digest"] = _cube_digest(self._file, known)
+        known["cube_digest"] = _cube_digest(file, known)
         for attribute in reversed(ATTRIBUTES):
-            self._file.attrs[attribute.name] = attribute.dtype(known[attribute.name])
-        self._file.close()
-        self._file = None
-        _sync(self._part)
-        os.replace(self._part, self.path)
-        _sync(self.path.parent)
+            file.attrs[attribute.name] = attribute.dtype(known[attribute.name])
         return known["cube_digest"]
+
+    def _publish(self, index):
+        """Sync and rename: the shards first, for without the index nobody looks for them."""
+        _sync(index)
+        shards = shards_path(self.path)
+        if self._shards is not None:
+            shutil.rmtree(shards, ignore_errors=True)
+            os.replace(self.part / "shards", shards)
+            _sync(shards)
+        os.replace(index, self.path)
+        if self._shards is None:
+            shutil.rmtree(shards, ignore_errors=True)
+        _sync(self.path.parent)
+        self._state.remove()
 
 
 def _dtype(name):
     return np.dtype(_SPEC[name].dtype).newbyteorder("<")
 
 
-def _as_column(values):
-    """Return a column as float64 or str."""
-    values = np.asarray(values)
-    if values.dtype.kind in "biuf":
-        return values.astype(np.float64)
-    return values.astype(str)
+def _stored(name):
+    return name.replace("/", "_")
+
+
+def _encoded(values):
+    """Return a column as HDF5 stores it: little-endian numbers, or UTF-8 of fixed length."""
+    if values.dtype.kind != "U":
+        return values.astype(values.dtype.newbyteorder("<"))
+    text = np.char.encode(values, "utf-8", "replace")
+    kind = h5py.string_dtype("utf-8", max(text.dtype.itemsize, 1))
+    return text.astype(f"S{kind.itemsize}").view(kind)
 
 
 def _cube_digest(file, attributes):

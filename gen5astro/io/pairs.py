@@ -127,3 +127,6 @@ class PairSource(Protocol):
 
     def read(self, ref):
         """Return ``(PairBlock, list of Reject)`` for the rows of `ref`; thread-safe."""
+
+    def positions(self):
+        """Return ra and dec of all rows, good or bad, float64 (n,) each [deg]; NaN where unknown. Reads no pixels."""

@@ -18,6 +18,7 @@ from gen5astro.io.notes import column_notes, scale_note
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
 from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet, open_file
+from gen5astro.io.values import as_numbers
 
 __all__ = ["PairWriter", "ParquetPairs", "column_names", "read_columns"]
 
@@ -127,6 +128,23 @@ class ParquetPairs:
         columns = {name: _to_numpy(table[name]) for name in table.column_names}
         catalog = assemble_catalog(columns, self._mapping, first_row=ref.start, count=count)
         return filler.finish(catalog, ref.start)
+
+    def positions(self):
+        """Read where on the sky all rows are, good or bad.
+
+        Returns
+        -------
+        ra, dec : float64 array, (n,)
+            Positions [deg]; NaN where unknown.
+        """
+        return tuple(self._position(name) for name in ("ra", "dec"))
+
+    def _position(self, name):
+        column = self._mapping.get(name)
+        if column not in self._catalog_columns:
+            return np.full(self.n_rows, np.nan)
+        parts = [as_numbers(_to_numpy(part), column, 0) for part in self._rows.column(column)]
+        return np.concatenate([np.empty(0), *parts])
 
     def _readers(self, batches, row):
         for batch in batches:

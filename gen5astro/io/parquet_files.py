@@ -216,6 +216,33 @@ class Rows:
                 start, at = last, at + 1
         return batches
 
+    def column(self, name):
+        """Read a column whole, and nothing else.
+
+        Parameters
+        ----------
+        name : str
+            The column.
+
+        Yields
+        ------
+        values : pyarrow.ChunkedArray
+            Of each file.
+
+        Raises
+        ------
+        FormatError
+            If a file is broken there.
+        """
+        for file in self._files:
+            with open_file(file.path) as handle:
+                try:
+                    yield handle.read([name]).column(0)
+                except (pa.ArrowException, OSError) as error:
+                    raise FormatError(
+                        f"column {name!r} of {file.path}", got=f"{error}", expected="intact Parquet"
+                    ) from error
+
     def _read_group(self, group, start, stop, size):
         for number in range(start // self.BATCH, -(-stop // self.BATCH)):
             first = number * self.BATCH

@@ -38,7 +38,7 @@ def audit(block, tmp_path):
         "schema": "gen5astro-audit/1",
         "status": "PASS",
         "gates": {},
-        "provenance": {"input_digest": content_digest(block.digest)},
+        "provenance": {"input_digest": content_digest(block.digest, block.row)},
     }
     (tmp_path / "audit.json").write_text(json.dumps(record))
     return tmp_path / "audit.json"

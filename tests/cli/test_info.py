@@ -38,7 +38,7 @@ def audited(pairs, tmp_path_factory):
         "schema": "gen5astro-audit/1",
         "status": "FAIL",
         "gates": {"core_leakage": {"status": "FAIL"}, "sky_leakage": {"status": "INSUFFICIENT"}},
-        "provenance": {"input_digest": content_digest(pairs.digest)},
+        "provenance": {"input_digest": content_digest(pairs.digest, pairs.row)},
     }
     (folder / "audit.json").write_text(json.dumps(record))
     build_cube(MemorySource(pairs), folder / "cube.h5", config=Config(), audit=folder / "audit.json")

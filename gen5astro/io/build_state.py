@@ -1,0 +1,275 @@
+"""A cube that is being built: a folder beside it, which a killed process leaves such that the next can go on.
+
+The folder ``CUBE.part`` holds the pixels (one file, or one a shard), a journal with everything else of each block, and
+a plan that says what is being built. Pixels of a block are written before the journal says so. Every few seconds both
+are made sure to be on the disk, and the journal notes it: what follows the last such note is checked before it is
+believed.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gen5astro.errors import ColumnError, ExistsError, SchemaError
+from gen5astro.io.hdf5_schema import SHARD_SCHEMA
+from gen5astro.io.ingest import ingest_row
+from gen5astro.io.journal import Journal
+from gen5astro.io.pairs import Reject
+from gen5astro.io.pixels import PixelFile, keep_skeleton, lay_out, restore_skeleton
+
+__all__ = ["BuildState", "Column"]
+
+_SYNC_SECONDS = 10.0
+_STATISTICS = ("statistics_stamp", "statistics_ctrl")
+
+
+class Column:
+    """What is known of a column of the catalog before all of it is read.
+
+    Attributes
+    ----------
+    text : bool
+        Whether it is text; a column of numbers in some blocks and text in others is text.
+    width : int
+        Bytes of its longest text, in UTF-8.
+    """
+
+    def __init__(self):
+        self.text, self.width = False, 1
+
+    def see(self, values):
+        """Take note of some of its values.
+
+        Parameters
+        ----------
+        values : float64 or str array, (n,)
+            They.
+        """
+        if values.dtype.kind == "U":
+            self.text = True
+            longest = int(np.char.str_len(values).max(initial=0))
+            encoded = np.char.encode(values, "utf-8", "replace").dtype.itemsize if longest else 1
+            self.width = max(self.width, encoded)
+
+
+class BuildState:
+    """The folder of a build, opened to write on.
+
+    Parameters
+    ----------
+    folder : path-like
+        ``CUBE.part``.
+    capacity : sequence of int
+        Pairs that each file of pixels must have room for.
+    shape : tuple of int
+        ``(band, y, x)`` of an image.
+    sharded : bool
+        Whether the files are shards, or the one is the cube itself.
+    plan : dict
+        What is being built, in plain types; a build that is taken up again must have the same.
+    resume : bool
+        Whether to go on where a folder that is there ends.
+    force : bool
+        Whether to throw away a folder that is there.
+
+    Attributes
+    ----------
+    done : int
+        Rows of the input that are done with, good or bad.
+    rejects : list of Reject
+        The bad ones.
+    columns : dict of Column
+        Of the catalog, by name.
+
+    Raises
+    ------
+    ExistsError
+        If the folder is there, and neither `resume` nor `force` is given.
+    SchemaError
+        If the folder is that of another build.
+    """
+
+    def __init__(self, folder, capacity, shape, *, sharded, plan, resume=False, force=False):
+        self.folder, self.shape, self.sharded = Path(folder), tuple(shape), sharded
+        self.capacity = [int(each) for each in capacity]
+        self.done, self.rejects, self.columns = 0, [], {}
+        self._filled = [0] * len(self.capacity)
+        self._plan = json.dumps(plan, sort_keys=True)
+        if self.folder.exists() and force and not resume:
+            shutil.rmtree(self.folder)
+        fresh = not (self.folder / "plan.json").exists()
+        if fresh:
+            self._lay_out()
+        elif not resume:
+            raise ExistsError(
+                f"folder {self.folder}",
+                got="a build that was interrupted",
+                remedy="pass --resume to go on with it, or --force to begin anew",
+            )
+        elif (self.folder / "plan.json").read_text(encoding="utf-8") != self._plan:
+            raise SchemaError(
+                f"folder {self.folder}",
+                got="a build of other pairs or with other settings",
+                expected="the one to resume",
+                remedy="build as it was begun, or pass --force to begin anew",
+            )
+        if not fresh and not sharded:
+            restore_skeleton(self.paths[0])
+        self.files = [PixelFile(path) for path in self.paths]
+        self.journal = Journal(self.folder / "journal")
+        if not fresh:
+            self._take_up()
+        self._synced = time.monotonic()
+
+    @property
+    def paths(self):
+        """Files of the pixels: list of Path."""
+        if not self.sharded:
+            return [self.folder / "pixels.h5"]
+        return [self.folder / "shards" / f"{number:04d}.h5" for number in range(len(self.capacity))]
+
+    def _lay_out(self):
+        """Make the folder; the plan comes last, so that a folder with a plan is whole."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        (self.folder / "shards").mkdir()
+        for path, capacity in zip(self.paths, self.capacity, strict=True):
+            lay_out(path, (capacity, *self.shape), {"schema": SHARD_SCHEMA} if self.sharded else {})
+        if not self.sharded:
+            keep_skeleton(self.paths[0])
+        (self.folder / "journal").touch()
+        (self.folder / "plan.json").write_text(self._plan, encoding="utf-8")
+
+    def _take_up(self):
+        """Read the journal; what was not made sure of before the kill counts only where its pixels are there."""
+        believed = 0
+        for number, record in enumerate(self.journal, start=1):
+            if "synced" in record:
+                believed = number
+        for number, record in enumerate(self.journal, start=1):
+            if "synced" in record:
+                continue
+            if number > believed and not self._is_there(record):
+                self.journal.cut(number - 1)
+                break
+            self._count(record)
+
+    def _places(self, shard):
+        """Of some pairs, those of each shard: its number, which they are, place of the first."""
+        for number in np.unique(shard).tolist():
+            yield number, np.flatnonzero(shard == number), self._filled[number]
+
+    def _is_there(self, record):
+        digest = record["digest"]
+        for number, chosen, start in self._places(record["shard"]):
+            expected = digest[chosen]
+            for at, images in enumerate(self.files[number].read(start, start + len(expected))):
+                found = [ingest_row(image, np.empty(image.shape, np.float32))[1] for image in images]
+                if found != expected[:, at].tolist():
+                    return False
+        return True
+
+    def _count(self, record):
+        """Take note of a block that is done."""
+        for number, chosen, _ in self._places(record["shard"]):
+            self._filled[number] += len(chosen)
+        self.done = int(record["stop"])
+        pairs = zip(record["reject_row"].tolist(), record["reject_reason"].tolist(), strict=True)
+        self.rejects += [Reject(row, reason) for row, reason in pairs]
+        names = record["names"].tolist() if len(record["row"]) else list(self.columns)
+        if self.columns and list(self.columns) != names:
+            missing = sorted(set(names) ^ set(self.columns))
+            raise ColumnError(f"columns {', '.join(missing)}", got="in some blocks only", expected="in all or none")
+        for at, name in enumerate(names if len(record["row"]) else ()):
+            self.columns.setdefault(name, Column()).see(record[f"column_{at}"])
+
+    def __len__(self):
+        return sum(self._filled)
+
+    @property
+    def filled(self):
+        """Pairs in each file: list of int."""
+        return list(self._filled)
+
+    def append(self, stop, block, shard, statistics, rejects):
+        """Add a block.
+
+        Parameters
+        ----------
+        stop : int
+            Rows of the input that are done with now.
+        block : PairBlock
+            Good pairs, in the order of the input.
+        shard : int array, (n,)
+            Number of the file that each belongs into.
+        statistics : tuple of float64 array, (n, band, 2)
+            What the normalizer takes from each stamp, and from each ctrl [nanomaggy].
+        rejects : list of Reject
+            Rows that could not be used.
+        """
+        record = {
+            "stop": np.int64(stop),
+            "row": block.row.astype(np.int64),
+            "shard": np.asarray(shard, np.int64),
+            "digest": block.digest,
+            "reject_row": np.array([each.row for each in rejects], np.int64),
+            "reject_reason": np.array([each.reason for each in rejects], "U"),
+        }
+        if len(block):
+            record |= dict(zip(_STATISTICS, statistics, strict=True))
+            record["names"] = np.array(list(block.catalog), "U")
+            record |= {f"column_{at}": _as_column(values) for at, values in enumerate(block.catalog.values())}
+        for number, chosen, start in self._places(record["shard"]):
+            self.files[number].write(start, block.stamp[chosen], block.ctrl[chosen])
+        self._count(record)
+        self.journal.append(record)
+        if time.monotonic() - self._synced > _SYNC_SECONDS:
+            self.sync()
+
+    def sync(self):
+        """Make sure that all so far is on the disk, and note it."""
+        for file in self.files:
+            file.sync()
+        self.journal.append({"synced": np.True_})
+        self.journal.sync()
+        self._synced = time.monotonic()
+
+    def blocks(self):
+        """Read back what is not pixels, block by block.
+
+        Yields
+        ------
+        row, shard : int64 array, (n,)
+            Rows of the input, and numbers of the files.
+        digest : uint64 array, (n, 2)
+            Of each stamp and ctrl.
+        statistics : list of float64 array, (n, band, 2)
+            Of each stamp, and of each ctrl.
+        catalog : dict of float64 or str array, (n,)
+            Columns.
+        """
+        for record in self.journal:
+            if "synced" not in record and len(record["row"]):
+                catalog = {name: record[f"column_{at}"] for at, name in enumerate(record["names"].tolist())}
+                statistics = [record[name] for name in _STATISTICS]
+                yield record["row"], record["shard"], record["digest"], statistics, catalog
+
+    def close(self):
+        """Close all files."""
+        for file in self.files:
+            file.close()
+        self.journal.close()
+
+    def remove(self):
+        """Remove the folder."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _as_column(values):
+    """Return a column as float64 or str."""
+    values = np.asarray(values)
+    return values.astype(np.float64) if values.dtype.kind in "biuf" else values.astype(str)

@@ -1,0 +1,275 @@
+"""The pixels of a cube: contiguous datasets of one or many HDF5 files, written in place and read through memory maps.
+
+A file is laid out by HDF5 once, with room for all of its pairs, and closed; pixels are then written at their offsets.
+HDF5 has nothing to flush, so a process that is killed leaves a file as good as what it wrote.
+"""
+
+import bisect
+import math
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+__all__ = [
+    "IMAGES",
+    "PixelFile",
+    "ShardedPixels",
+    "copy_first",
+    "create_contiguous",
+    "keep_skeleton",
+    "lay_out",
+    "restore_skeleton",
+]
+
+IMAGES = ("stamp", "ctrl")
+_TYPE = np.dtype("<f4")
+_COPY_BYTES = 1 << 26
+
+
+def create_contiguous(group, name, shape, dtype):
+    """Create a dataset in one piece whose place in the file is settled at once, and which nobody fills.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where.
+    name : str
+        Its name.
+    shape : tuple of int
+        Its shape.
+    dtype : numpy.dtype
+        Its type.
+
+    Returns
+    -------
+    dataset : h5py.Dataset
+        Without an offset where it has no element.
+    """
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return group.create_dataset(name, shape, dtype, dcpl=creation)
+
+
+def lay_out(path, shape, attributes=None):
+    """Make a file with room for the stamps and ctrls of some pairs.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    shape : tuple of int
+        ``(n, band, y, x)``.
+    attributes : dict, optional
+        Of the root group.
+    """
+    with h5py.File(path, "w", alignment_threshold=4096, alignment_interval=4096) as file:
+        file.attrs.update(attributes or {})
+        for name in IMAGES:
+            create_contiguous(file, name, shape, _TYPE)
+
+
+def copy_first(path, target, count):
+    """Copy the first pairs to a file that has room for no more: a contiguous dataset cannot be shortened in place.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, from `lay_out`.
+    target : path-like
+        The file to make or replace.
+    count : int
+        Pairs to copy.
+
+    Returns
+    -------
+    target : path-like
+        The same.
+    """
+    with h5py.File(path, "r") as file:
+        shape = file["stamp"].shape[1:]
+    lay_out(target, (count, *shape))
+    step = max(1, _COPY_BYTES // (_TYPE.itemsize * math.prod(shape)))
+    with PixelFile(path) as source, PixelFile(target) as copy:
+        for start in range(0, count, step):
+            copy.write(start, *source.read(start, min(start + step, count)))
+    return target
+
+
+def keep_skeleton(path):
+    """Keep, beside a file that `lay_out` made, all of it that is not pixels.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    """
+    with h5py.File(path, "r") as file:
+        begin = [file[name].id.get_offset() for name in IMAGES]
+        end = [at + file[name].id.get_storage_size() for at, name in zip(begin, IMAGES, strict=True)]
+    content = np.memmap(path, np.uint8, "r")
+    bones = {str(at): content[at:to] for at, to in zip([0, *end], [*begin, len(content)], strict=True)}
+    np.savez(_skeleton(path), size=np.int64(len(content)), **bones)
+
+
+def restore_skeleton(path):
+    """Make a file what `lay_out` made it, whatever HDF5 wrote into it since, and leave its pixels.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, of which `keep_skeleton` kept what is needed.
+    """
+    with np.load(_skeleton(path)) as bones, open(path, "r+b") as file:
+        file.truncate(int(bones["size"]))
+        for at in bones.files:
+            if at != "size":
+                file.seek(int(at))
+                file.write(bones[at].tobytes())
+
+
+def _skeleton(path):
+    return Path(path).with_suffix(".skeleton.npz")
+
+
+class PixelFile:
+    """A file that `lay_out` made, while pixels are written to it; a context manager.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        with h5py.File(self.path, "r") as file:
+            self.shape = file["stamp"].shape
+            self._offsets = [file[name].id.get_offset() for name in IMAGES]
+        self._file = os.open(self.path, os.O_RDWR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def write(self, start, stamp, ctrl):
+        """Write pairs at their place.
+
+        Parameters
+        ----------
+        start : int
+            Place of the first.
+        stamp, ctrl : float32 array, (n, band, y, x)
+            Their images [nanomaggy].
+        """
+        for offset, images in zip(self._offsets, (stamp, ctrl), strict=True):
+            content = memoryview(np.ascontiguousarray(images, _TYPE)).cast("B")
+            at = offset + start * (content.nbytes // max(len(images), 1))
+            while content:
+                written = os.pwrite(self._file, content, at)
+                content, at = content[written:], at + written
+
+    def read(self, start, stop):
+        """Read the stamps and ctrls of some pairs.
+
+        Parameters
+        ----------
+        start, stop : int
+            Places.
+
+        Returns
+        -------
+        stamp, ctrl : float32 array, (n, band, y, x)
+            As they were written; what never was is anything.
+        """
+        shape = (stop - start, *self.shape[1:])
+        size = int(np.prod(shape[1:])) * _TYPE.itemsize
+        return tuple(
+            np.frombuffer(os.pread(self._file, size * shape[0], offset + start * size), _TYPE).reshape(shape)
+            for offset in self._offsets
+        )
+
+    def sync(self):
+        """Make sure that what was written is on the disk."""
+        os.fdatasync(self._file)
+
+
+class ShardedPixels:
+    """Images that lie in many files, as one read-only array; rows are read from the files' memory maps.
+
+    Parameters
+    ----------
+    pieces : sequence of tuple
+        ``(path, offset, count)`` of each file, in the order of the rows.
+    shape : tuple of int
+        ``(band, y, x)`` of an image.
+    """
+
+    def __init__(self, pieces, shape):
+        self._maps = [np.memmap(path, _TYPE, "r", offset, (count, *shape)) for path, offset, count in pieces]
+        self._ends = np.cumsum([len(each) for each in self._maps]).tolist()
+        self.shape = (self._ends[-1] if self._ends else 0, *shape)
+        self.dtype = _TYPE
+        self.ndim = len(self.shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.concatenate(self._maps).astype(dtype or _TYPE, copy=False)
+
+    def __getitem__(self, key):
+        rows, *rest = key if isinstance(key, tuple) else (key,)
+        if isinstance(rows, (int, np.integer)):
+            row = rows + len(self) if rows < 0 else rows
+            if not 0 <= row < len(self):
+                raise IndexError(f"row {rows} of {len(self)}")
+            images = self._image(int(row))
+        elif isinstance(rows, slice):
+            images = self._span(*rows.indices(len(self)))
+        else:
+            images = self._gather(np.arange(len(self))[np.asarray(rows)])
+            return images[(slice(None), *rest)] if rest else images
+        return (
+            images[tuple(rest)]
+            if rest and isinstance(rows, (int, np.integer))
+            else images[(slice(None), *rest)]
+            if rest
+            else images
+        )
+
+    def _image(self, row):
+        piece = bisect.bisect_right(self._ends, row)
+        return self._maps[piece][row - self._ends[piece] + len(self._maps[piece])]
+
+    def _span(self, start, stop, step):
+        if step != 1:
+            return self._gather(np.arange(start, stop, step))
+        parts, begin = [], 0
+        for images, end in zip(self._maps, self._ends, strict=True):
+            if start < end and stop > begin:
+                parts.append(images[max(start - begin, 0) : stop - begin])
+            begin = end
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]), _TYPE)
+
+    def _gather(self, rows):
+        out = np.empty((len(rows), *self.shape[1:]), _TYPE)
+        piece = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(piece):
+            chosen = np.flatnonzero(piece == number)
+            first = self._ends[number] - len(self._maps[number])
+            out[chosen] = self._maps[number][rows[chosen] - first]
+        return out
