@@ -244,12 +244,19 @@ def _pieces(dataset, cube):
         path = cube.parent / source.file_name
         if not path.is_file():
             raise MissingFileError(f"shard {path}", got="nothing there", expected=f"a shard of {cube}")
-        with h5py.File(path, "r", locking=False) as shard:
-            if shard.attrs.get("schema") != SHARD_SCHEMA:
-                raise _damaged(path, f"schema {shard.attrs.get('schema')}")
-            offset = shard[source.dset_name].id.get_offset()
-        pieces.append((path, offset, int(last - first) + 1))
+        pieces.append((path, _shard_offset(path, source.dset_name), int(last - first) + 1))
     return pieces
+
+
+def _shard_offset(path, name):
+    try:
+        with h5py.File(path, "r", locking=False) as shard:
+            if shard.attrs.get("schema") == SHARD_SCHEMA:
+                return shard[name].id.get_offset()
+            found = f"schema {shard.attrs.get('schema')}"
+    except (OSError, KeyError, RuntimeError) as error:
+        found = error
+    raise _damaged(path, found)
 
 
 def _read_attributes(file, path):

@@ -19,7 +19,7 @@ _HEAD = struct.Struct("<Q16s")
 
 
 class Journal:
-    """Records in the order in which they were added.
+    """Records in the order in which they were added; a context manager.
 
     Parameters
     ----------
@@ -32,6 +32,12 @@ class Journal:
         self._file = open(self.path, "a+b")  # noqa: SIM115 - open for as long as the journal is
         self._file.truncate(self._whole())
         self._file.seek(0, os.SEEK_END)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         """Close the file."""
