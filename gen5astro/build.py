@@ -24,7 +24,7 @@ from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
 from gen5astro.table import MeasureTable, read_table
 from gen5astro.verdict import AUDIT_SCHEMA
 
-__all__ = ["build_cube", "read_audit", "rejects_path", "summarize_cube"]
+__all__ = ["build_cube", "count_leaks", "read_audit", "rejects_path", "summarize_cube"]
 
 ZERO_POINT = 22.5
 _STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
@@ -89,6 +89,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         _check_counts(source, len(writer), writer.rejects, out, config.audit.max_reject_fraction)
         catalog = writer.columns("ra", "dec", "host_id", "region_split")
         row, digest = catalog["row"], catalog["digest"]
+        by_row = np.argsort(row)
         _check_audited(record, audit, content_digest(digest, row))
         ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
         group = group_objects(ra, dec, host_id, min_separation_arcsec=config.build.min_separation_arcsec)
@@ -101,7 +102,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
             "normalizer": _json(as_dict(config.normalize)),
             "config": _json(as_dict(config)),
             "audit": "" if record is None else _json(record),
-            "split_digest": split_digest(split, digest),
+            "split_digest": split_digest(split[by_row], digest[by_row]),
             "code_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -261,7 +262,8 @@ def summarize_cube(cube, config):
     return {
         "schema": attributes["schema"],
         "path": str(cube.path),
-        "bytes": cube.path.stat().st_size,
+        "bytes": sum(each.stat().st_size for each in cube.files),
+        "shards": len(cube.files) - 1,
         "input": attributes["input"],
         "survey": attributes["survey"],
         "bands": list(cube.bands),
@@ -270,7 +272,7 @@ def summarize_cube(cube, config):
         "zero_point": attributes["zero_point"],
         "counts": {name: attributes[name] for name in ("n_in", "n_ok", "n_rejected")},
         "splits": {name: _count(split == name, group) for name in SPLITS},
-        "leaks": _leaks(cube, cube.config.build.min_separation_arcsec),
+        "leaks": count_leaks(cube),
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),
@@ -291,8 +293,21 @@ def _count(chosen, group):
     }
 
 
-def _leaks(cube, min_separation_arcsec):
-    """Audit the split of a cube."""
+def count_leaks(cube):
+    """Audit the split of a cube.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube.
+
+    Returns
+    -------
+    leaks : dict
+        ``groups``, ``close_positions`` and ``twins`` that are in several splits, and ``nearest_separation_arcsec``,
+        None where no two splits have positions.
+    """
+    min_separation_arcsec = cube.config.build.min_separation_arcsec
     ra, dec = cube.catalog["ra"], cube.catalog["dec"]
     numbers = audit_splits(cube.split, cube.group, ra, dec, cube.digest, min_separation_arcsec=min_separation_arcsec)
     nearest = numbers["nearest_separation_arcsec"]

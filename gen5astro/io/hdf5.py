@@ -59,7 +59,7 @@ class Cube:
 
     def __init__(self, path):
         self.path = Path(path)
-        with self._opened() as file:
+        with self.opened() as file:
             self.attributes = _read_attributes(file, self.path)
             self.bands = tuple(self.attributes["bands"].split(","))
             self.pixel_scale = self.attributes["pixel_scale"]
@@ -93,7 +93,21 @@ class Cube:
             self.__dict__.pop(name, None)
 
     @contextlib.contextmanager
-    def _opened(self):
+    def opened(self):
+        """Open the file, for as long as the context lasts.
+
+        Yields
+        ------
+        file : h5py.File
+            To be read; what goes wrong inside is a `FormatError` that names the cube.
+
+        Raises
+        ------
+        MissingFileError
+            If there is no such file.
+        FormatError
+            If it is not HDF5, or damaged.
+        """
         if not self.path.exists():
             raise MissingFileError(f"cube {self.path}", got="nothing there", expected="a file of gen5astro build-hdf5")
         if not self.path.is_file() or not h5py.is_hdf5(self.path):
@@ -120,7 +134,8 @@ class Cube:
         row = file["row"][...]
         if np.any(np.diff(row) <= 0) and np.any(np.diff(np.sort(row)) == 0):
             raise _damaged(self.path, "/row with one row twice")
-        wrong = [name for name, column in file["catalog"].items() if column.shape[:1] != (self._length,)]
+        # Views of a group hold h5py's lock from one element to the next: an error in between would keep it for good.
+        wrong = [name for name in list(file["catalog"]) if file["catalog"][name].shape[:1] != (self._length,)]
         if wrong:
             raise _damaged(self.path, f"/catalog/{wrong[0]} without a value for every pair")
 
@@ -151,12 +166,13 @@ class Cube:
         return list(dict.fromkeys([self.path, *(path for path, _, _ in self._pieces["stamp"])]))
 
     def _read(self, name):
-        with self._opened() as file:
+        with self.opened() as file:
             return file[name][...]
 
     def _read_columns(self, folder):
-        with self._opened() as file:
-            return {str(column.attrs["column"]): _decoded(column[...]) for column in file[folder].values()}
+        with self.opened() as file:
+            columns = [file[folder][name] for name in list(file[folder])]
+            return {str(column.attrs["column"]): _decoded(column[...]) for column in columns}
 
     @cached_property
     def stamp(self):
@@ -205,6 +221,11 @@ class Cube:
     def normalizer_statistics(self):
         """Location and scale of each image, 'stamp' and 'ctrl' [nanomaggy]: dict of float64 array, (n, band, 2)."""
         return {name: self._read(f"normalizer/{name}") for name in _NAMES}
+
+    @property
+    def checksum(self):
+        """Checksum of the stamps and of the ctrls of each block of pairs: uint64 array, (block, 2)."""
+        return self._read("checksum")
 
     @property
     def normalizer_spec(self):

@@ -128,7 +128,8 @@ ATTRIBUTES = (
         "input_digest", str, "SHA-256 over digest in the order of row, as little-endian bytes: identifies the pixels"
     ),
     Attribute("split_digest", str, "SHA-256 over digest and the names of the splits: identifies the split"),
-    Attribute("cube_digest", str, "SHA-256 over all but audit, measure, config, input and the two below"),
+    Attribute("cube_digest", str, "SHA-256 over all but audit, measure, config, input and the three below"),
+    Attribute("seal", str, "SHA-256 over what cube_digest leaves out, of attributes and datasets"),
     Attribute("code_version", str, "version of gen5astro that wrote the file"),
     Attribute("created", str, "time of writing, ISO 8601, UTC"),
 )

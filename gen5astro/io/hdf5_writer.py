@@ -1,7 +1,6 @@
 """Write a cube: pixels stream through, a kill loses nothing, and the file appears only when it is whole."""
 
 import contextlib
-import hashlib
 import math
 import os
 import shutil
@@ -21,6 +20,7 @@ from gen5astro.errors import (
     SchemaError,
 )
 from gen5astro.io.build_state import BuildState
+from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
     DATASETS,
@@ -250,9 +250,9 @@ class CubeWriter:
                 if name in file:
                     file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
             content = content_digest(digest, file["row"][...])
-            cube_digest = self._seal(file, {**attributes, "input_digest": content})
+            digest_of_all = self._seal(file, {**attributes, "input_digest": content})
         self._publish(index)
-        return cube_digest
+        return digest_of_all
 
     def _index(self):
         """The file that becomes the cube, with its pixels in it, or naming the shards that they are in."""
@@ -331,9 +331,11 @@ class CubeWriter:
             "n_rejected": self._n_rows - len(self._state),
         }
         known = {**attributes, **own}
-        known["cube_digest"] = _cube_digest(file, known)
+        known["cube_digest"] = cube_digest(file, known)
+        known = {each.name: each.dtype(known[each.name]) for each in ATTRIBUTES if each.name != "seal"}
+        known["seal"] = seal_digest(file, known)
         for attribute in reversed(ATTRIBUTES):
-            file.attrs[attribute.name] = attribute.dtype(known[attribute.name])
+            file.attrs[attribute.name] = known[attribute.name]
         return known["cube_digest"]
 
     def _publish(self, index):
@@ -366,23 +368,6 @@ def _encoded(values):
     text = np.char.encode(values, "utf-8", "replace")
     kind = h5py.string_dtype("utf-8", max(text.dtype.itemsize, 1))
     return text.astype(f"S{kind.itemsize}").view(kind)
-
-
-def _cube_digest(file, attributes):
-    """Digest all datasets but the audit's, pixels by their own digests, and what says how to read them."""
-    hashed = hashlib.sha256()
-    for name in ("schema", "bands", "pixel_scale", "zero_point", "survey", "n_in", "normalizer", "split_digest"):
-        hashed.update(f"{name}={attributes[name]}\n".encode())
-    names = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    for name in sorted(names):
-        if name in ("stamp", "ctrl", "checksum") or name.startswith("measure/"):
-            continue
-        dataset = file[name]
-        hashed.update(f"{name} {dataset.dtype} {dataset.shape}\n".encode())
-        for start in range(0, len(dataset), 1 << 16):
-            hashed.update(np.ascontiguousarray(dataset[start : start + (1 << 16)]).tobytes())
-    return hashed.hexdigest()
 
 
 def _sync(path):

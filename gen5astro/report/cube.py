@@ -7,7 +7,7 @@ from rich.text import Text
 
 from gen5astro.report.appearance import look, number, stratum_text
 
-__all__ = ["print_cube"]
+__all__ = ["print_cube", "print_verification"]
 
 
 def print_cube(summary, *, console=None):
@@ -27,13 +27,38 @@ def print_cube(summary, *, console=None):
     console.print(_counts("Strata", "stratum", {stratum_text(name): each for name, each in summary["strata"].items()}))
 
 
+def print_verification(record, *, console=None):
+    """Print what was verified of a cube, and what came of it.
+
+    Parameters
+    ----------
+    record : dict
+        From `gen5astro.verify.verify_cube`.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    overall = look(record["status"])
+    files = f"{len(record['files'])} files" if len(record["files"]) > 1 else "1 file"
+    console.print(
+        Text.assemble((overall.word, overall.style), f"  {record['path']}: {record['pairs']:,} pairs, {files}")
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("check", "", "found"):
+        table.add_column(title, overflow="fold")
+    for each in record["checks"]:
+        word = look(each["status"])
+        table.add_row(Text(each["name"]), Text(word.word, style=word.style), Text(each["note"]))
+    console.print(table)
+
+
 def _overview(summary):
     counts, (height, width), leaks = summary["counts"], summary["image_shape"], summary["leaks"]
     nearest = leaks["nearest_separation_arcsec"]
     rows = {
         "pairs": f"{counts['n_ok']:,} of {counts['n_in']:,} rows ({counts['n_rejected']:,} rejected)",
         "images": f"{', '.join(summary['bands'])}; {height} x {width} pix of {summary['pixel_scale']:g} arcsec",
-        "size": f"{summary['bytes'] / 1e6:,.1f} MB",
+        "size": f"{summary['bytes'] / 1e6:,.1f} MB" + (f" in {summary['shards']} shards" if summary["shards"] else ""),
         "input": summary["input"],
         "columns": ", ".join(summary["columns"]),
         "normalizer": _normalizer(summary["normalizer"]),

@@ -332,7 +332,7 @@ def test_a_write_that_is_interrupted_in_its_last_step_can_be_resumed(tmp_path, p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(hdf5_writer, "_cube_digest", interrupt)
+        patch.setattr(hdf5_writer, "cube_digest", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=Config())
     assert [path.name for path in tmp_path.iterdir()] == ["cube.h5.part"]

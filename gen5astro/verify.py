@@ -1,0 +1,145 @@
+"""Verify a cube: read all of it, and hold every byte that is read against what was written.
+
+Pixels are held against the digest of each image, digests against the checksum of each block and the digest of the
+input, everything else against the digests in the attributes; counts must add up, and no split may leak.
+"""
+
+import numpy as np
+
+from gen5astro.build import count_leaks, rejects_path
+from gen5astro.engine import map_blocks
+from gen5astro.errors import Gen5Error
+from gen5astro.io.hdf5 import Cube, CubeSource
+from gen5astro.io.hdf5_digest import cube_digest, seal_digest
+from gen5astro.io.hdf5_schema import block_checksums, content_digest
+from gen5astro.io.parquet import read_columns
+from gen5astro.splits import split_digest
+from gen5astro.verdict import Status, worst
+
+__all__ = ["verify_cube"]
+
+_BLOCK = 256
+_SHOWN = 5
+
+
+def verify_cube(path, *, threads=None, advance=None):
+    """Verify a cube.
+
+    Parameters
+    ----------
+    path : path-like
+        The cube.
+    threads : int, optional
+        Blocks read at once; does not change the result.
+    advance : callable, optional
+        Called with the number of pairs done.
+
+    Returns
+    -------
+    record : dict
+        ``path``, ``status`` (PASS or FAIL), ``pairs``, ``files`` and ``checks``: a list of dict with ``name``,
+        ``status`` and ``note``.
+
+    Raises
+    ------
+    Gen5Error
+        If it cannot be opened as a cube; what can is judged.
+    """
+    with Cube(path) as cube:
+        checks = [
+            _check("pixels", _pixels, cube, threads, advance),
+            _check("checksums of blocks", _checksums, cube),
+            _check("digest of the input", _input, cube),
+            _check("digest of the split", _split, cube),
+            _check("digest of the cube", _content, cube),
+            _check("seal of all else", _seal, cube),
+            _check("counts", _counts, cube),
+            _check("splits", _leaks, cube),
+        ]
+        return {
+            "path": str(cube.path),
+            "status": str(worst(Status(each["status"]) for each in checks)),
+            "pairs": len(cube),
+            "files": [str(each) for each in cube.files],
+            "checks": checks,
+        }
+
+
+def _check(name, judge, *arguments):
+    """Run one check; what it cannot read is a FAIL, as is what it finds."""
+    try:
+        wrong, note = judge(*arguments)
+    except (Gen5Error, OSError, RuntimeError, ValueError, KeyError) as error:
+        wrong, note = True, f"cannot be read: {' '.join(str(error).split())}"
+    return {"name": name, "status": str(Status.FAIL if wrong else Status.PASS), "note": note}
+
+
+def _pixels(cube, threads, advance):
+    source, wrong = CubeSource(cube), []
+    for rejects, count in map_blocks(_Read(source), source.blocks(_BLOCK), threads=threads):
+        wrong += rejects
+        if advance is not None:
+            advance(count)
+    if not wrong:
+        return False, f"{2 * len(cube):,} images match their digests"
+    rows = ", ".join(str(each.row) for each in wrong[:_SHOWN]) + (", ..." if len(wrong) > _SHOWN else "")
+    return True, f"{len(wrong):,} of {len(cube):,} pairs do not match their digests: rows {rows}"
+
+
+class _Read:
+    """Reads a block and returns the pairs that are damaged, and how many there are."""
+
+    def __init__(self, source):
+        self._source = source
+
+    def __call__(self, ref):
+        return self._source.read(ref)[1], ref.stop - ref.start
+
+
+def _checksums(cube):
+    wrong = (block_checksums(cube.digest) != cube.checksum).any(axis=1)
+    if not wrong.any():
+        return False, f"{len(wrong):,} blocks match"
+    return True, f"{wrong.sum():,} of {len(wrong):,} blocks do not match, the first is block {wrong.argmax()}"
+
+
+def _same(stored, found):
+    return stored != found, f"{found[:16]}..." + ("" if stored == found else f", but {stored[:16]}... is stored")
+
+
+def _input(cube):
+    return _same(cube.attributes["input_digest"], content_digest(cube.digest, cube.row))
+
+
+def _split(cube):
+    by_row = np.argsort(cube.row)
+    return _same(cube.attributes["split_digest"], split_digest(cube.split[by_row], cube.digest[by_row]))
+
+
+def _content(cube):
+    with cube.opened() as file:
+        return _same(cube.attributes["cube_digest"], cube_digest(file, cube.attributes))
+
+
+def _seal(cube):
+    with cube.opened() as file:
+        return _same(cube.attributes["seal"], seal_digest(file, cube.attributes))
+
+
+def _counts(cube):
+    n_in, n_ok, n_rejected = (cube.attributes[name] for name in ("n_in", "n_ok", "n_rejected"))
+    note = f"{n_in:,} rows = {n_ok:,} pairs + {n_rejected:,} rejected"
+    if n_in != n_ok + n_rejected:
+        return True, f"{note}: they do not add up"
+    rejects = rejects_path(cube.path)
+    listed = len(read_columns(rejects)["row"]) if rejects.is_file() else 0
+    if listed and listed != n_rejected:
+        return True, f"{note}, but {rejects.name} lists {listed:,}"
+    return False, note
+
+
+def _leaks(cube):
+    leaks = count_leaks(cube)
+    found = {name: leaks[name] for name in ("groups", "close_positions", "twins")}
+    note = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items()) + " across splits"
+    return any(found.values()), note
