@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,6 +25,7 @@ from gen5astro.settings import from_dict
 from gen5astro.shards import plan_shards
 from tests.sources import MemorySource
 
+DOCS = Path(__file__).parent.parent / "docs"
 SHARDED = from_dict({"build": {"shard_pairs": 25, "block": 16}, "audit": {"max_reject_fraction": 0.5}})
 WHOLE = from_dict({"build": {"block": 16}, "audit": {"max_reject_fraction": 0.5}})
 
@@ -93,6 +97,17 @@ def test_hdf5_alone_reads_the_shards_through_the_index(built):
     with h5py.File(built / "shards.h5") as file:
         np.testing.assert_array_equal(file["stamp"][...], np.asarray(shards.stamp))
         np.testing.assert_array_equal(file["ctrl"][17:61], shards.ctrl[17:61])
+
+
+def test_the_how_to_maps_the_shards_with_h5py_and_numpy_alone(built):
+    page = (DOCS / "howto" / "read_a_cube.rst").read_text(encoding="utf-8")
+    (code,) = [textwrap.dedent(each) for each in re.findall(r"(?:^    .*\n|^\n)+", page, re.M) if "def mapped" in each]
+    assert "gen5astro" not in code
+    names = {}
+    exec(code, names)
+    for name in ("shards", "whole"):
+        maps = names["mapped"](built / f"{name}.h5", "ctrl")
+        np.testing.assert_array_equal(np.concatenate(maps), np.asarray(Cube(built / f"{name}.h5").ctrl))
 
 
 @pytest.mark.parametrize(
