@@ -58,7 +58,7 @@ def open_pairs(path, *, columns=None, bands=None, pixel_scale=None):
     if ending in _IMAGE:
         raise FormatError(text, got="one image", expected="a table of pairs", remedy="name its path in a table")
     if ending not in ("", ".parquet", ".pq") and os.path.isfile(text):
-        from gen5astro.io.catalog import TablePairs
+        from gen5astro.io.paths import TablePairs
 
         return TablePairs(path, **options)
     return _open_parquet(path, options)
@@ -66,8 +66,9 @@ def open_pairs(path, *, columns=None, bands=None, pixel_scale=None):
 
 def _open_parquet(path, options):
     """Parquet that holds the images, or a single file of it that names theirs."""
-    from gen5astro.io.catalog import TablePairs, resolve_columns
+    from gen5astro.io.catalog import resolve_columns
     from gen5astro.io.parquet import ParquetPairs, column_names
+    from gen5astro.io.paths import TablePairs
 
     found = resolve_columns(column_names(path), options["columns"])
     if "stamp_npz" not in found and "stamp_path" in found:
