@@ -18,6 +18,7 @@ from gen5astro.io.records import read_record
 from gen5astro.io.rejects import write_rejects
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.leakage import strata
+from gen5astro.measure import with_psf_sizes
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
 from gen5astro.table import MeasureTable, read_table
@@ -105,6 +106,7 @@ def _stream(source, writer, config, threads, advance):
 
     def work(ref):
         block, rejected = source.read(ref)
+        block = with_psf_sizes(block)
         statistics = [
             normalizer_statistics(images, config.normalize, block.pixel_scale) if len(block) else None
             for images in (block.stamp, block.ctrl)

@@ -35,6 +35,7 @@ ALIASES = {
     "image_path": ("image_file", "image_filename", "cutout_path", "cutout_file"),
     "psf_npz": ("psf_bytes", "psf"),
     "psf_path": ("psf_file", "psf_filename", "copsf_path"),
+    "image_array": ("image_flux", "cutout_array"),
     "stamp_array": ("image_stamp", "injected_array"),
     "ctrl_array": ("image_ctrl", "ctrl_stamp_array", "control_array"),
     "pair_id": ("id", "objid", "object_id", "task_id", "sample_id"),

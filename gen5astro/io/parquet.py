@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileError, SchemaError, ShapeError
-from gen5astro.io.catalog import assemble_catalog, resolve_columns
+from gen5astro.io.catalog import assemble_catalog
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
 from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet, open_file
@@ -63,7 +63,7 @@ class ParquetPairs(RowSource):
         first = files[0]
         given = list(dict.fromkeys(name for file in files for name in file.partition))
         names = [*first.schema.names, *given]
-        self._mapping = resolve_columns(names, columns, required=self._columns.values())
+        self._mapping = self.find_columns(names, columns, self._columns.values())
         used = list(self._columns.values())
         if "psf_npz" in self._mapping and _is_binary(first, self._mapping["psf_npz"]):
             used.append("psf_npz")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro.errors import FormatError, MissingFileError, ShapeError
-from gen5astro.io.catalog import assemble_catalog, read_table, resolve_columns
+from gen5astro.io.catalog import assemble_catalog, read_table
 from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
 from gen5astro.io.psf import read_psf
 from gen5astro.io.source import REFERENCE_ROWS, RowSource
@@ -47,7 +47,7 @@ class TablePairs(RowSource):
         table = read_table(path)
         names = list(table)
         needed = tuple(f"{member}_path" for member in self.members)
-        mapping = resolve_columns(table, columns, required=needed)
+        mapping = self.find_columns(table, columns, needed)
         used = (*needed, *(["psf_path"] if "psf_path" in mapping else []))
         self._paths = {name.removesuffix("_path"): as_text(table.pop(mapping[name])) for name in used}
         self.n_rows = len(self._paths[self.members[0]])

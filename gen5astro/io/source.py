@@ -1,6 +1,7 @@
 """What sources of rows share: pairs or cutouts, from Parquet, from files that a table names, or from HDF5."""
 
-from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED
+from gen5astro.errors import FormatError
+from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, resolve_columns
 from gen5astro.io.ingest import PAIR, BlockFiller, find_reference
 from gen5astro.io.notes import column_notes, scale_note
 from gen5astro.io.pairs import block_refs
@@ -23,6 +24,42 @@ class RowSource:
     """
 
     members = PAIR
+
+    def find_columns(self, names, columns, required):
+        """Find the canonical columns among the names of a table.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Columns of the table.
+        columns : dict of str to str, optional
+            Canonical name to column, where the names do not tell.
+        required : iterable of str
+            Canonical names of the columns of images.
+
+        Returns
+        -------
+        mapping : dict of str to str
+            Canonical name to column.
+
+        Raises
+        ------
+        FormatError
+            If pairs are asked for and the table has single images.
+        ColumnError
+            If a column is missing.
+        """
+        names, required = list(names), list(required)
+        found = resolve_columns(names, columns)
+        singles = {"image_npz", "image_path", "image_array"} & set(found)
+        if self.members == PAIR and singles and not set(required) & set(found):
+            raise FormatError(
+                self.label,
+                got=f"images of single galaxies ({found[singles.pop()]})",
+                expected=f"pairs: {' and '.join(required)}",
+                remedy=f"make pairs of them: gen5astro inject {self.label} --out pairs.parquet",
+            )
+        return resolve_columns(names, columns, required=required)
 
     def settle(self, candidates, *, pixel_scale=None):
         """Take bands, shape and pixel scale from the first good rows.
