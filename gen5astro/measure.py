@@ -309,9 +309,8 @@ def measure_pairs(source, config, *, psf=None, normalizer=None, threads=None, bl
                 advance(n_rows)
         columns = spool.finish() or {"row": np.empty(0, dtype=np.int64)}
     kind = None if normalizer is None else normalizer.kind
-    origin = Origin(
-        source.label, len(rejects), kind, "image" if own_psf or psf is not None else "fwhm", as_dict(config)
-    )
+    budget = "image" if own_psf or psf is not None else "fwhm"
+    origin = Origin(source.label, len(rejects), kind, budget, as_dict(config))
     return MeasureTable(columns, tuple(source.bands), tuple(source.shape), source.pixel_scale, origin), rejects
 
 

@@ -97,7 +97,8 @@ def _check(hosts, config):
 
 
 def _draw_one(hosts, host, rng, config):
-    dispersion = float(hosts.catalog["velocity_dispersion_kms"][host])
+    known = float(hosts.catalog["velocity_dispersion_kms"][host])
+    dispersion = known if known > 0 else config.velocity_dispersion_kms
     lens = _draw_lens(dispersion, rng, config)
     theta_e = lens["theta_e_arcsec"]
     offset = config.source_offset * theta_e * math.sqrt(rng.random())

@@ -4,7 +4,6 @@ What a failed set should have been, row for row, to be audited beside it.
 """
 
 import dataclasses
-import itertools
 import json
 from dataclasses import dataclass, field
 
@@ -12,12 +11,13 @@ import numpy as np
 
 from gen5astro.config import InjectConfig, as_dict
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ColumnError, ConfigError, RejectedError, SchemaError, closest
+from gen5astro.errors import ColumnError, ConfigError, SchemaError, closest
 from gen5astro.inject.arcs import NATIVE_COLUMNS, Arcs, adapt_draws, check_engine, cut_hosts, needed_columns, pair_block
 from gen5astro.inject.blocks import RECORD_KEY, describe_injection, pair_writer
 from gen5astro.inject.faults import parse_fault
 from gen5astro.io import open_pairs
 from gen5astro.io.pairs import BlockRef, PairSource, Reject
+from gen5astro.io.rejects import check_rejects
 from gen5astro.kernels.psf import profile_psf
 from gen5astro.sample.hosts import Hosts, measure_sky_sigma
 from gen5astro.settings import from_dict
@@ -117,7 +117,7 @@ class Outcome:
     other_ctrls: int = 0
 
 
-def open_like(path, *, columns=None):
+def open_like(path, *, columns=None, **reading):
     """Open pairs to make again.
 
     Parameters
@@ -126,6 +126,8 @@ def open_like(path, *, columns=None):
         Pairs of any kind that `gen5astro.io.open_pairs` opens.
     columns : dict of str to str, optional
         Our name to theirs, of any column that arcs are rendered from.
+    **reading
+        Other options of `gen5astro.io.open_pairs`.
 
     Returns
     -------
@@ -135,7 +137,9 @@ def open_like(path, *, columns=None):
     ours = {*NATIVE_COLUMNS, "center_x", "center_y"} - {"theta_e_arcsec"}
     given = columns or {}
     renamed = {name: column for name, column in given.items() if name in ours or name.startswith("source_mag_")}
-    source = open_pairs(path, columns={name: column for name, column in given.items() if name not in renamed})
+    source = open_pairs(
+        path, columns={name: column for name, column in given.items() if name not in renamed}, **reading
+    )
     return Likeness(source, renamed, _read_record(source))
 
 
@@ -224,7 +228,8 @@ class _Again:
             parts.append(self.arcs.add(ctrl[one], rows, block.row[one], psf=psf, sky_sigma=sky_sigma[one]))
         stamp = np.concatenate([each for each, _ in parts])
         catalog |= {name: np.concatenate([each[name] for _, each in parts]) for name in parts[0][1]}
-        options = {"bands": block.bands, "pixel_scale": block.pixel_scale}
+        own = block.psf if self.hosts is None or self.hosts.psf_index is None else np.stack(psfs)
+        options = {"bands": block.bands, "pixel_scale": block.pixel_scale, "psf": own}
         made = pair_block(stamp, ctrl, catalog, block.row, **options)
         return made, rejects, int(np.sum(made.digest[:, 1] != block.digest[:, 1]))
 
@@ -263,10 +268,11 @@ class _Again:
         if height != width:
             raise SchemaError(self.likeness.source.label, got=f"{height} x {width} pix", expected="square images")
         ctrl, center_x, center_y = cut_hosts(self.hosts, rows, width)
-        sizes = zip(_psf_columns(self.hosts.bands), self.hosts.psf_fwhm_arcsec, strict=True)
-        catalog = block.catalog | {name: np.full(len(rows), fwhm) for name, fwhm in sizes}
+        sizes = zip(_psf_columns(self.hosts.bands), self.hosts.fwhm_of(rows).T, strict=True)
+        catalog = block.catalog | dict(sizes)
         catalog |= {"center_x": center_x, "center_y": center_y}
-        return ctrl, catalog, itertools.repeat(self.hosts.psf), self.hosts.sky_sigma[rows]
+        psfs = (self.hosts.psf_of(row) for row in rows)
+        return ctrl, catalog, psfs, self.hosts.sky_sigma[rows]
 
     def _of_ctrls(self, block):
         middle = {
@@ -319,7 +325,8 @@ def write_like(likeness, hosts, path, *, seed, config, max_reject_fraction, faul
     threads : int, optional
         Default: the processors that this process may use.
     **options
-        ``force``, whether a file that is there may be replaced; ``advance``, called with the number of rows done.
+        ``force``, whether a file that is there may be replaced; ``advance``, called with the number of rows done;
+        ``on_rejects``, called with the list of rejects, also where they are too many.
 
     Returns
     -------
@@ -345,15 +352,8 @@ def write_like(likeness, hosts, path, *, seed, config, max_reject_fraction, faul
             outcome.other_ctrls += other_ctrls
             if advance is not None:
                 advance(len(made) + len(rejects))
-        _check_rejects(source, outcome.rejects, max_reject_fraction)
+        if options.get("on_rejects") is not None:
+            options["on_rejects"](outcome.rejects)
+        counts = {"n_in": source.n_rows, "n_ok": outcome.pairs}
+        check_rejects(source.label, outcome.rejects, **counts, allowed=max_reject_fraction)
     return outcome
-
-
-def _check_rejects(source, rejects, allowed):
-    if len(rejects) > allowed * source.n_rows:
-        raise RejectedError(
-            source.label,
-            got=f"{len(rejects)} of {source.n_rows} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
-            expected=f"at most {allowed:.2%}",
-            remedy="mend the rows, or allow more with --set audit.max_reject_fraction=F",
-        )

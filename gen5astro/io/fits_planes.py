@@ -51,11 +51,11 @@ class Plane:
     ----------
     band : str
         Its name, lower case.
-    pixels : float64 array, (y, x)
+    pixels : float32 array, (y, x)
         Fluxes [nanomaggy]; NaN where nothing was measured.
     header : astropy.io.fits.Header
         Of its HDU.
-    invvar : float64 array, (y, x), optional
+    invvar : float32 array, (y, x), optional
         Inverse variances [nanomaggy^-2].
     flagged : bool array, (y, x), optional
         Pixels that a mask flags.
@@ -140,7 +140,7 @@ def read_planes(hdus, label):
     planes = []
     for band, (pixels, hdu) in stored.items():
         factor = _nanomaggies(hdu.header, primary, label)
-        pixels = np.asarray(pixels, np.float64) * factor
+        pixels = _scaled(pixels, factor)
         found = {role: planes_of[band] for role, planes_of in beside.items() if band in planes_of}
         for role, plane in found.items():
             if plane.shape != pixels.shape:
@@ -149,10 +149,17 @@ def read_planes(hdus, label):
         for role in ("invvar", "weight"):
             if role in found:
                 pixels = blank_unmeasured(pixels, found[role])
-        invvar = np.asarray(found["invvar"], np.float64) / factor**2 if "invvar" in found else None
+        invvar = _scaled(found["invvar"], factor**-2) if "invvar" in found else None
         flagged = found["mask"] != 0 if "mask" in found else None
         planes.append(Plane(band, pixels, hdu.header, invvar, flagged))
     return planes
+
+
+def _scaled(pixels, factor):
+    """Pixels times a factor, in float32; a coadd is large, so nothing is wider than it has to be."""
+    if factor != 1:
+        pixels = np.asarray(pixels, np.float64) * factor
+    return np.asarray(pixels, np.float32)
 
 
 def read_psf_planes(hdus, label, bands):

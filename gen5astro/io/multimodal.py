@@ -20,7 +20,7 @@ from gen5astro.io.catalog import IMAGE_COLUMNS, assemble_catalog, resolve_column
 from gen5astro.io.npz import WireImage
 from gen5astro.io.pairs import BlockRef
 from gen5astro.io.parquet_files import partition_of
-from gen5astro.io.source import REFERENCE_ROWS, RowSource
+from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
 
 __all__ = ["ZERO_POINTS", "MultimodalCutouts", "MultimodalPairs", "is_multimodal", "list_hdf5"]
 
@@ -155,10 +155,9 @@ class MultimodalPairs(RowSource):
         return read
 
 
-class MultimodalCutouts(MultimodalPairs):
+class MultimodalCutouts(CutoutRows, MultimodalPairs):
     """Images of single galaxies in files of the Multimodal Universe; else as `MultimodalPairs`."""
 
-    members = ("image",)
     _columns = {"image": "image_array"}
 
 

@@ -16,15 +16,16 @@ from gen5astro.io.catalog import assemble_catalog
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
 from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet, open_file
-from gen5astro.io.source import REFERENCE_ROWS, RowSource
+from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
 
-__all__ = ["PairWriter", "ParquetCutouts", "ParquetPairs", "column_names", "read_columns"]
+__all__ = ["CutoutWriter", "PairWriter", "ParquetCutouts", "ParquetPairs", "column_names", "read_columns"]
 
 ROW_GROUP = 256
 """Most pairs in a row group that we write."""
 
 _BANDS_KEY, _SCALE_KEY = b"gen5astro.bands", b"gen5astro.pixel_scale"
 _IMAGES = {"stamp": "stamp_npz", "ctrl": "ctrl_stamp_npz"}
+_PSF = "psf_npz"
 
 
 # ---- reading ----
@@ -121,10 +122,9 @@ class ParquetPairs(RowSource):
                 row += 1
 
 
-class ParquetCutouts(ParquetPairs):
+class ParquetCutouts(CutoutRows, ParquetPairs):
     """Images of single galaxies, npz bytes in the column image_npz; else as `ParquetPairs`."""
 
-    members = ("image",)
     _columns = {"image": "image_npz"}
 
 
@@ -281,6 +281,8 @@ class PairWriter:
         If the name does not end as Parquet's do.
     """
 
+    _columns = _IMAGES
+
     def __init__(self, path, bands, pixel_scale, *, column_notes=None, force=False):
         self._path = Path(path)
         if not self._path.name.lower().endswith(ENDINGS):
@@ -305,7 +307,8 @@ class PairWriter:
         Parameters
         ----------
         block : PairBlock
-            Pairs with the bands and pixel scale of this file; its catalog's columns are those of the first block.
+            Pairs with the bands and pixel scale of this file; its catalog's columns are those of the first block, and
+            it has PSFs if that has.
 
         Raises
         ------
@@ -317,8 +320,8 @@ class PairWriter:
             expected = f"{','.join(self._bands)} at {self._pixel_scale}"
             raise SchemaError(f"block for {self._path}", got=got, expected=expected)
         if self._writer is None:
-            self._open(block.catalog)
-        names = [name for name in self._schema.names if name not in _IMAGES.values()]
+            self._open(block.catalog, own_psf=block.psf is not None)
+        names = [name for name in self._schema.names if name not in (*self._columns.values(), _PSF)]
         if list(block.catalog) != names:
             raise SchemaError(f"block for {self._path}", got=f"columns {list(block.catalog)}", expected=f"{names}")
         for start in range(0, len(block), ROW_GROUP):
@@ -326,18 +329,24 @@ class PairWriter:
             columns = {
                 name: pa.array(values[part], self._schema.field(name).type) for name, values in block.catalog.items()
             }
-            for column, images in ((_IMAGES["stamp"], block.stamp), (_IMAGES["ctrl"], block.ctrl)):
-                columns[column] = pa.array(
-                    [encode_npz(image, self._bands, compress=False) for image in images[part]], pa.binary()
-                )
+            for member, column in self._columns.items():
+                columns[column] = self._encode(getattr(block, member)[part])
+            if _PSF in self._schema.names:
+                columns[_PSF] = self._encode(block.psf[part])
             self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=ROW_GROUP)
 
-    def _open(self, catalog):
+    def _encode(self, images):
+        return pa.array([encode_npz(image, self._bands, compress=False) for image in images], pa.binary())
+
+    def _open(self, catalog, *, own_psf=False):
         fields = [(name, pa.string() if values.dtype.kind == "U" else pa.float64()) for name, values in catalog.items()]
-        fields += [(column, pa.binary()) for column in _IMAGES.values()]
+        plain = [name for name, _ in fields]
+        fields += [(column, pa.binary()) for column in self._columns.values()]
+        if own_psf:
+            # Many rows share a PSF, so it is kept once.
+            fields, plain = [*fields, (_PSF, pa.binary())], [*plain, _PSF]
         metadata = {_BANDS_KEY: ",".join(self._bands), _SCALE_KEY: repr(self._pixel_scale)}
         self._schema = pa.schema([pa.field(name, kind, metadata=self._note(name)) for name, kind in fields], metadata)
-        plain = [name for name, _ in fields if name not in _IMAGES.values()]
         self._writer = pq.ParquetWriter(
             self._part, self._schema, use_dictionary=plain, compression=dict.fromkeys(plain, "zstd")
         )
@@ -358,7 +367,15 @@ class PairWriter:
             self._part.unlink(missing_ok=True)
 
 
+class CutoutWriter(PairWriter):
+    """Writes images of single galaxies, which `gen5astro.io.open_cutouts` opens; else as `PairWriter`."""
+
+    _columns = {"image": "image_npz"}
+
+
 _NOTES = {
+    "image_npz": "the galaxy: npz of one plane a band, image_<band> [nanomaggy]",
+    "psf_npz": "PSF of the row: npz of one plane a band, image_<band>, of sum 1",
     "stamp_npz": "host with the injected arc: npz of one plane a band, image_<band> [nanomaggy]",
     "ctrl_stamp_npz": "the same host without the arc: npz of one plane a band, image_<band> [nanomaggy]",
     "ra": "right ascension, ICRS [deg]",

@@ -10,7 +10,7 @@ from gen5astro.errors import FormatError, MissingFileError, ShapeError
 from gen5astro.io.catalog import assemble_catalog, read_table
 from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
 from gen5astro.io.psf import read_psf
-from gen5astro.io.source import REFERENCE_ROWS, RowSource
+from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
 from gen5astro.io.values import as_text
 
 __all__ = ["TableCutouts", "TablePairs", "read_wire_image"]
@@ -94,10 +94,8 @@ class TablePairs(RowSource):
         return self._folder / str(text)
 
 
-class TableCutouts(TablePairs):
+class TableCutouts(CutoutRows, TablePairs):
     """Images of single galaxies in files that a table names in its column image_path; else as `TablePairs`."""
-
-    members = ("image",)
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,12 @@
 """What sources of rows share: pairs or cutouts, from Parquet, from files that a table names, or from HDF5."""
 
 from gen5astro.errors import FormatError
-from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, resolve_columns
+from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, WANTED_OF_HOSTS, resolve_columns
 from gen5astro.io.ingest import PAIR, BlockFiller, find_reference
 from gen5astro.io.notes import column_notes, scale_note
 from gen5astro.io.pairs import block_refs
 
-__all__ = ["REFERENCE_ROWS", "RowSource"]
+__all__ = ["REFERENCE_ROWS", "CutoutRows", "RowSource"]
 
 REFERENCE_ROWS = 1000
 """How many rows are tried for the first good one before an input is given up."""
@@ -21,9 +21,12 @@ class RowSource:
     ----------
     members : tuple of str
         Names of the images of a row: ``("stamp", "ctrl")``, or ``("image",)``.
+    wanted : tuple of str
+        Columns whose absence is said.
     """
 
     members = PAIR
+    wanted = WANTED
 
     def find_columns(self, names, columns, required):
         """Find the canonical columns among the names of a table.
@@ -105,7 +108,7 @@ class RowSource:
         others = [name for name in names if name not in shown.values()]
         notes = column_notes(
             shown,
-            wanted=[name for name in WANTED if name not in self.reference.facts],
+            wanted=[name for name in self.wanted if name not in self.reference.facts],
             extra=[name for name in others if name in carried],
             ignored=[name for name in others if name not in carried],
         )
@@ -143,3 +146,10 @@ class RowSource:
         """
         options = {"pixel_scale": self.pixel_scale, "checked": self._checked, "members": self.members}
         return BlockFiller(count, self.reference, **options)
+
+
+class CutoutRows:
+    """What makes a source of pairs one of single galaxies."""
+
+    members = ("image",)
+    wanted = WANTED_OF_HOSTS
