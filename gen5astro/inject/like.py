@@ -201,7 +201,7 @@ def inject_like(likeness, hosts, *, seed, config, fault=None, block=256, threads
         raise SchemaError(f"hosts {hosts.label}", got=got, expected=f"{expected}, as {source.label}")
     arcs = Arcs(seed=seed, config=config, planted=planted, bands=source.bands, pixel_scale=source.pixel_scale)
     again = _Again(likeness, hosts, arcs)
-    again.check(likeness.read(BlockRef(0, 1))[0].catalog)
+    again.check(likeness.read(BlockRef(0, 1))[0])
     return map_blocks(again, source.blocks(block), threads=threads)
 
 
@@ -217,7 +217,7 @@ class _Again:
         block, rejects = self.likeness.read(ref)
         if not len(block):
             return block, rejects, 0
-        self.check(block.catalog)
+        self.check(block)
         ctrl, catalog, psfs, sky_sigma = self._of_ctrls(block) if self.hosts is None else self._of_hosts(block)
         catalog = adapt_draws(catalog, self.arcs.config)
         self._check_numbers(catalog)
@@ -233,9 +233,9 @@ class _Again:
         made = pair_block(stamp, ctrl, catalog, block.row, **options)
         return made, rejects, int(np.sum(made.digest[:, 1] != block.digest[:, 1]))
 
-    def check(self, catalog):
+    def check(self, block):
         """Refuse a table that lacks a column, naming all that it lacks."""
-        missing = [name for name in self._needed() if name not in catalog]
+        missing = [name for name in self._needed(own_psf=block.psf is not None) if name not in block.catalog]
         if missing:
             raise ColumnError(
                 f"columns of {self.likeness.source.label}",
@@ -244,8 +244,9 @@ class _Again:
                 remedy="name yours with --column NAME=COLUMN",
             )
 
-    def _needed(self):
-        from_hosts = ("host_id",) if self.hosts is not None else _psf_columns(self.arcs.bands)
+    def _needed(self, *, own_psf):
+        from_ctrls = () if own_psf else _psf_columns(self.arcs.bands)
+        from_hosts = from_ctrls if self.hosts is None else ("host_id",)
         return (*_all_columns(self.arcs.config, self.arcs.bands), *from_hosts)
 
     def _check_numbers(self, catalog):
@@ -271,7 +272,7 @@ class _Again:
         sizes = zip(_psf_columns(self.hosts.bands), self.hosts.fwhm_of(rows).T, strict=True)
         catalog = block.catalog | dict(sizes)
         catalog |= {"center_x": center_x, "center_y": center_y}
-        psfs = (self.hosts.psf_of(row) for row in rows)
+        psfs = [self.hosts.psf_of(row) for row in rows]
         return ctrl, catalog, psfs, self.hosts.sky_sigma[rows]
 
     def _of_ctrls(self, block):
@@ -279,14 +280,16 @@ class _Again:
             name: np.full(len(block), (side - 1) / 2)
             for name, side in zip(("center_y", "center_x"), block.ctrl.shape[2:], strict=True)
         }
-        sizes = np.stack([block.catalog[name] for name in _psf_columns(block.bands)], axis=1) / block.pixel_scale
-        beta = self.arcs.config.moffat_beta
-        return (
-            block.ctrl,
-            middle | block.catalog,
-            (np.stack([_moffat_psf(fwhm, beta) for fwhm in row]) for row in sizes),
-            measure_sky_sigma(block.ctrl),
-        )
+        psfs = (self._psf_of(block, at) for at in range(len(block)))
+        return block.ctrl, middle | block.catalog, psfs, measure_sky_sigma(block.ctrl)
+
+    def _psf_of(self, block, at):
+        """PSF of a pair: its own, or profiles of the widths that the table states."""
+        if block.psf is not None and np.isfinite(block.psf[at]).all():
+            return block.psf[at].astype(np.float64)
+        unknown = np.full(len(block), np.nan)
+        sizes = [block.catalog.get(name, unknown)[at] / block.pixel_scale for name in _psf_columns(block.bands)]
+        return np.stack([_moffat_psf(size, self.arcs.config.moffat_beta) for size in sizes])
 
 
 def _all_columns(config, bands):

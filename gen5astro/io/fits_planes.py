@@ -98,7 +98,7 @@ def opened_fits(path):
         warnings.simplefilter("always")
         try:
             with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-                if any("truncated" in str(each.message) for each in said):
+                if any("truncated" in str(each.message) for each in said) or _ends_in_a_header(hdus, path):
                     raise EOFError("shorter than its header says")
                 yield hdus
         except Gen5Error:
@@ -108,6 +108,16 @@ def opened_fits(path):
             reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
             got = f"a {'truncated' if truncated else 'broken'} file ({reason})"
             raise FormatError(f"{path}", got=got, expected="whole FITS", remedy="fetch it again") from error
+
+
+def _ends_in_a_header(hdus, path):
+    """Whether a file goes on after its last HDU: it was cut off in the header of another, which astropy passes over."""
+    last = hdus[-1].fileinfo()
+    if path.suffix.lower() in (".gz", ".bz2") or last is None:
+        return False
+    with open(path, "rb") as file:
+        file.seek(last["datLoc"] + last["datSpan"])
+        return bool(file.read(2880).strip(b"\0 "))
 
 
 def read_planes(hdus, label):
