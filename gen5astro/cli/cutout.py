@@ -14,7 +14,9 @@ from gen5astro.cli._common import FILE, bands_option, claim_file, column_option,
 @click.option("--out", required=True, type=FILE, help="Parquet file to write.")
 @click.option("--size", type=click.IntRange(min=16), help="Side of the stamps [pix]; as --set size=...  [default: 91]")
 @bands_option("Bands to cut, in this order.  [default: all, blue to red]")
-@click.option("--psf", metavar="FILE", help="PSFs: FITS with an HDU PSF_<band> a band.  [default: beside the coadds]")
+@click.option(
+    "--psf", metavar="FILE", help="PSFs: FITS with HDUs PSF_<band>, or `sample`.  [default: beside the coadds]"
+)
 @column_option
 @common_options("cutout", without=("threads",))
 def command(catalog, more, images, out, size, columns, config, quiet, as_json, **options):
@@ -33,9 +35,12 @@ def command(catalog, more, images, out, size, columns, config, quiet, as_json, *
     from gen5astro.cutout import cut_catalog, read_positions
     from gen5astro.io.rejects import rejects_note, rejects_path
     from gen5astro.report.cutout import print_cutout
+    from gen5astro.sample import sample_path
 
     claim_file(out, force=options["force"])
     options["config"] = config.cutout if size is None else dataclasses.replace(config.cutout, size=size)
+    if options["psf"] == "sample":
+        options["psf"] = sample_path("hosts.fits")
     positions = read_positions(catalog, columns=columns)
     try:
         with progress("cutting stamps", len(positions), quiet=quiet) as advance:

@@ -4,7 +4,7 @@ Where the planes share a grid, or grids that differ by whole pixels, a stamp has
 band on another grid is resampled to that of the first band: a cubic B-spline through its pixels
 (`scipy.ndimage.map_coordinates`), taken at the middle of each new pixel, or, where the new pixels are larger, at points
 inside it and averaged; times the ratio of the pixels' areas, since a pixel holds a flux and not a brightness. That
-keeps the flux of a star to 0.1 % and correlates the noise of neighboring pixels.
+keeps the flux of a star to 0.01 %, that within 2 arcsec to 0.1 %, and correlates the noise of neighboring pixels.
 """
 
 from dataclasses import dataclass

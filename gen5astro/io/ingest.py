@@ -155,7 +155,7 @@ class BlockFiller:
             got = f"bands {','.join(image.bands)} of shape {image.shape}"
             raise ShapeError(name, got=got, expected=f"bands {','.join(bands)} of shape {out.shape[2:]}")
         stated = image.pixel_scale if self._checked else None
-        if stated is not None and abs(stated / self._pixel_scale - 1) > SCALE_TOLERANCE:
+        if stated is not None and not _is_close(stated, self._pixel_scale):
             expected = f"{self._pixel_scale:g}, that of the input"
             raise FormatError(name, got=f"a pixel scale of {stated:g} arcsec", expected=expected)
         census, digest = ingest_row(image.pixels, out[at], layout=image.layout, census=self._census[at, member])
@@ -212,7 +212,7 @@ def find_reference(candidates, *, label, members=PAIR):
     """Find out what the images of an input are like, from most of the first ones.
 
     The first twenty good rows vote on bands and shape, as far as it takes; where rows are few or bad, those that there
-    are. The pixel scale is the median of what those state that won.
+    are. The pixel scale is what most of those state that won.
 
     Parameters
     ----------
@@ -271,6 +271,10 @@ def _describe(images):
     return Reference(image.bands, image.shape, image.pixel_scale, tuple(image.facts), psf_side)
 
 
+def _is_close(scale, other):
+    return abs(scale / other - 1) <= SCALE_TOLERANCE
+
+
 def _agree(votes):
     """What images of one kind have between them."""
     scales = [vote.pixel_scale for vote in votes if vote.pixel_scale is not None]
@@ -278,7 +282,7 @@ def _agree(votes):
     return Reference(
         votes[0].bands,
         votes[0].shape,
-        float(np.median(scales)) if scales else None,
+        max(scales, key=lambda scale: sum(_is_close(scale, other) for other in scales)) if scales else None,
         tuple(dict.fromkeys(name for vote in votes for name in vote.facts)),
         max(sides, default=None),
     )
