@@ -384,6 +384,6 @@ def _as_cube(array, bands, what):
     first, last = array.shape[0] == len(names), array.shape[2] == len(names)
     if first == last:
         got = f"shape {array.shape}, of which {'both ends' if first else 'neither end'} can be the bands"
-        remedy = "name them with bands" if bands is None else None
+        remedy = "name them with --bands" if bands is None else None
         raise FormatError(what, got=got, expected=f"{len(names)} planes ({', '.join(names)})", remedy=remedy)
     return WireImage(np.ascontiguousarray(array), "chw" if first else "hwc", names)
