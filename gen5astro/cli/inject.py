@@ -85,13 +85,18 @@ def _read_hosts(hosts, out, reading, config, quiet):
 
     listed = rejects_path(out).with_suffix("").with_suffix(".hosts.rejects.parquet")
     options = {"moffat_beta": config.inject.moffat_beta, "max_reject_fraction": config.audit.max_reject_fraction}
-    found = read_hosts(hosts, on_rejects=lambda rejects: keep_rejects(rejects, listed), **options, **reading)
+
+    def keep(rejects):
+        keep_rejects(rejects, listed)
+        if rejects:
+            say(rejects_note(listed), quiet=quiet)
+
+    found = read_hosts(hosts, on_rejects=keep, **options, **reading)
     for note in found.notes:
         say(note, quiet=quiet)
     if found.rejects:
         used, rejected = len(found), len(found.rejects)
         say(f"{used + rejected:,} hosts in = {used:,} used + {rejected:,} rejected", quiet=quiet)
-        say(rejects_note(listed), quiet=quiet)
     return found
 
 

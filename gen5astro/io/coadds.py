@@ -110,14 +110,15 @@ def read_coadds(paths, *, bands=None):
     FormatError
         If one is broken or has no WCS, a band is not there, or the pixel scales of the first band differ.
     """
-    planes = {}
+    planes, grids = {}, []
     for path in paths:
         with opened_fits(path) as hdus:
             found = read_planes(hdus, str(path))
             psf = read_psf_planes(hdus, str(path), [plane.band for plane in found])
             for plane in found:
                 if bands is None or plane.band in bands:
-                    planes.setdefault(plane.band, []).append(_with_wcs(plane, hdus, str(path), psf.get(plane.band)))
+                    placed = _with_wcs(plane, hdus, str(path), psf.get(plane.band), grids)
+                    planes.setdefault(plane.band, []).append(placed)
     wanted = tuple(planes) if bands is None else tuple(bands)
     missing = [band for band in wanted if band not in planes]
     if missing or not wanted:
@@ -148,7 +149,8 @@ def order_bands(planes):
     return tuple(sorted(planes, key=lambda band: known.index(band) if band in known else len(known)))
 
 
-def _with_wcs(plane, hdus, label, psf):
+def _with_wcs(plane, hdus, label, psf, grids):
+    """A plane with its WCS, which is one object for all planes on that grid."""
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_area
 
@@ -160,6 +162,9 @@ def _with_wcs(plane, hdus, label, psf):
             label, got=f"band {plane.band} without a celestial WCS", expected="CTYPE, CRVAL, CRPIX and CD"
         )
     wcs = wcs.celestial
+    same = [grid for grid in grids if not wcs.has_distortion and grid.wcs.compare(wcs.wcs)]
+    wcs = same[0] if same else wcs
+    grids += [] if same else [wcs]
     scale = float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
     return CoaddPlane(plane.band, plane.pixels, wcs, round(scale, 6), label, plane.flagged, psf)
 
@@ -268,6 +273,8 @@ def _on_plane(place, first, plane):
     """Pixels (x, y) of one plane as pixels of another, (n, 2)."""
     from astropy.wcs.utils import pixel_to_pixel
 
+    if plane.wcs is first.wcs:
+        return place
     return np.stack(pixel_to_pixel(first.wcs, plane.wcs, *place.T), axis=-1)
 
 
