@@ -107,7 +107,7 @@ def _position(planes, primary, label):
         scale = header.get("PIXSCALE", primary.get("PIXSCALE"))
         return (None if scale is None else float(scale)), None, None
     wcs = wcs.celestial
-    scale = float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
+    scale = round(float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600), 6)
     center = wcs.pixel_to_world((header["NAXIS1"] - 1) / 2, (header["NAXIS2"] - 1) / 2).icrs
     for plane in planes[1:]:
         other = WCS(plane.header)

@@ -194,7 +194,9 @@ class BlockFiller:
         chosen = {name: values[row - first_row] for name, values in catalog.items()}
         for name, values in self._facts.items():
             known = chosen.get(name, np.full(count, np.nan))
-            chosen[name] = np.where(np.isnan(known), values[:count], known)
+            # A column of text by that name is the table's own affair.
+            if known.dtype.kind == "f":
+                chosen[name] = np.where(np.isnan(known), values[:count], known)
         block = (PairBlock if self._members == PAIR else CutoutBlock)(
             **{name: pixels[:count] for name, pixels in zip(self._members, self._pixels, strict=True)},
             catalog=chosen,

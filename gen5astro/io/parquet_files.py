@@ -103,6 +103,8 @@ def partition_of(path, root):
     partition : dict of str to str
         Empty for a file that was named itself; '' where the writer marked a value as missing.
     """
+    # File systems do not agree on the slashes behind their protocol.
+    path, root = (text.rpartition("://")[2].lstrip("/") for text in (path, root))
     static, *magic = re.split(r"[*?\[]", root, maxsplit=1)
     folder = static.rpartition("/")[0] if magic else root.rstrip("/")
     if path == root or not path.startswith(folder):

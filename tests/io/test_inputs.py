@@ -96,3 +96,29 @@ def test_sky_cells_and_psf_widths_of_the_multimodal_universe_are_columns(tmp_pat
     assert block.catalog["pair_id"].tolist() == ["brick-1", "brick-2"]
     np.testing.assert_allclose(block.catalog["psfsize_r"], 1.2, rtol=1e-6)
     assert source.pixel_scale == 0.263
+
+
+def test_a_folder_on_any_file_system_is_read(pairs, tmp_path):
+    import fsspec
+
+    local = parquet_folder(tmp_path, pairs)
+    memory = fsspec.filesystem("memory")
+    for at, region in enumerate(("north", "__HIVE_DEFAULT_PARTITION__")):
+        content = sorted(local.rglob("part-0.parquet"))[at].read_bytes()
+        memory.pipe(f"/team/pairs/region={region}/part-0.parquet", content)
+    try:
+        source = open_pairs("memory://team/pairs")
+        block, rejects = source.read(BlockRef(0, 4))
+        assert not rejects
+        np.testing.assert_array_equal(block.stamp[2:], pairs.stamp[:2])
+        assert block.catalog["region"].tolist() == ["", "", "north", "north"]
+    finally:
+        memory.rm("/team", recursive=True)
+
+
+def test_a_folder_s_number_can_be_a_column_that_is_known(tmp_path, pairs):
+    path = parquet_folder(tmp_path, pairs)
+    (path / "region=north").rename(path / "theta_e=1.5")
+    (path / "region=south").rename(path / "theta_e=2")
+    block, _ = open_pairs(path).read(BlockRef(0, 4))
+    assert block.catalog["theta_e_arcsec"].tolist() == [1.5, 1.5, 2, 2]
