@@ -7,13 +7,13 @@ inside it and averaged; times the ratio of the pixels' areas, since a pixel hold
 keeps the flux of a star to 0.01 %, that within 2 arcsec to 0.1 %, and correlates the noise of neighboring pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gen5astro.errors import FormatError
-from gen5astro.io.beside import SCALE_TOLERANCE, fit_psf
-from gen5astro.io.fits_planes import opened_fits, read_planes, read_psf_planes
+from gen5astro.io.beside import SCALE_TOLERANCE, blank_unmeasured, fit_psf
+from gen5astro.io.fits_planes import opened_fits, read_lone_planes, read_planes, read_psf_planes
 
 __all__ = ["CoaddPlane", "Stamp", "UncutError", "cut_stamp", "order_bands", "read_coadds", "stacked_psf"]
 
@@ -94,7 +94,8 @@ def read_coadds(paths, *, bands=None):
     Parameters
     ----------
     paths : iterable of path-like
-        FITS files: one a band, or of several bands; of one field or of more.
+        FITS files: one a band, or of several bands; of one field or of more. Files of weights or masks alone belong to
+        the images of their band, or of all bands, on the same grid.
     bands : sequence of str, optional
         Bands to read, in this order; by default all, in the order of the files.
 
@@ -110,15 +111,21 @@ def read_coadds(paths, *, bands=None):
     FormatError
         If one is broken or has no WCS, a band is not there, or the pixel scales of the first band differ.
     """
-    planes, grids = {}, []
+    planes, grids, lone = {}, [], []
     for path in paths:
         with opened_fits(path) as hdus:
+            if alone := read_lone_planes(hdus, str(path)):
+                lone += [(*each, str(path)) for each in alone]
+                continue
             found = read_planes(hdus, str(path))
             psf = read_psf_planes(hdus, str(path), [plane.band for plane in found])
             for plane in found:
                 if bands is None or plane.band in bands:
-                    placed = _with_wcs(plane, hdus, str(path), psf.get(plane.band), grids)
+                    wcs = _find_wcs(plane.header, hdus[0].header, f"{path}: band {plane.band}", grids)
+                    placed = _placed(plane, wcs, str(path), psf.get(plane.band))
                     planes.setdefault(plane.band, []).append(placed)
+    for each in lone:
+        _join(planes, each, grids, bands)
     wanted = tuple(planes) if bands is None else tuple(bands)
     missing = [band for band in wanted if band not in planes]
     if missing or not wanted:
@@ -149,24 +156,47 @@ def order_bands(planes):
     return tuple(sorted(planes, key=lambda band: known.index(band) if band in known else len(known)))
 
 
-def _with_wcs(plane, hdus, label, psf, grids):
-    """A plane with its WCS, which is one object for all planes on that grid."""
+def _find_wcs(header, primary, what, grids):
+    """Celestial WCS of a header, one object for all that are the same."""
     from astropy.wcs import WCS
-    from astropy.wcs.utils import proj_plane_pixel_area
 
-    wcs = WCS(plane.header)
+    wcs = WCS(header)
     if not wcs.has_celestial:
-        wcs = WCS(hdus[0].header)
+        wcs = WCS(primary)
     if not wcs.has_celestial:
-        raise FormatError(
-            label, got=f"band {plane.band} without a celestial WCS", expected="CTYPE, CRVAL, CRPIX and CD"
-        )
+        raise FormatError(what, got="no celestial WCS", expected="CTYPE, CRVAL, CRPIX and CD")
     wcs = wcs.celestial
     same = [grid for grid in grids if not wcs.has_distortion and grid.wcs.compare(wcs.wcs)]
-    wcs = same[0] if same else wcs
     grids += [] if same else [wcs]
+    return same[0] if same else wcs
+
+
+def _placed(plane, wcs, label, psf):
+    from astropy.wcs.utils import proj_plane_pixel_area
+
     scale = float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
     return CoaddPlane(plane.band, plane.pixels, wcs, round(scale, 6), label, plane.flagged, psf)
+
+
+def _join(planes, lone, grids, bands):
+    """Apply weights or a mask from a file of its own to the images that it is of."""
+    role, band, pixels, header, label = lone
+    if bands is not None and band is not None and band not in bands:
+        return
+    wcs, joined = _find_wcs(header, header, label, grids), False
+    for each in planes.values() if band is None else [planes.get(band, [])]:
+        for at, plane in enumerate(each):
+            if plane.wcs is not wcs or plane.pixels.shape != pixels.shape:
+                continue
+            joined = True
+            if role == "mask":
+                flagged = pixels != 0 if plane.flagged is None else plane.flagged | (pixels != 0)
+                each[at] = replace(plane, flagged=flagged)
+            else:
+                each[at] = replace(plane, pixels=blank_unmeasured(plane.pixels, pixels))
+    if not joined:
+        of = "all bands" if band is None else f"band {band}"
+        raise FormatError(label, got=f"{role} of {of} on a grid of its own", expected="that of an image")
 
 
 def cut_stamp(planes, position, size, *, max_missing=0.0):

@@ -12,7 +12,7 @@ from gen5astro.engine import warnings_lock
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError
 from gen5astro.io.beside import blank_unmeasured
 
-__all__ = ["MAX_PIXELS", "Plane", "opened_fits", "read_planes", "read_psf_planes"]
+__all__ = ["MAX_PIXELS", "Plane", "opened_fits", "read_lone_planes", "read_planes", "read_psf_planes"]
 
 MAX_PIXELS = 1 << 28
 """Most pixels that one HDU may declare."""
@@ -35,7 +35,7 @@ _KINDS = {
     "invvar": "INVVAR|IVAR|INVVARIANCE",
     "weight": "WEIGHTS?|WEIGHTMAP|WGT|WHT|WTMAP",
     "mask": "MASK|MASKBITS|BITMASK|MSK|DQ|DQMASK|FLAGS?|BPM|BADPIX",
-    "other": r"\w*(?:MODEL|RESID|NEXP|CHI2|DEPTH|VAR|SIGMA|ERR|BKG|BACKGROUND|SEG|NOISE)\w*",
+    "other": r"\w*(?:MODEL|RESID|NEXP|CHI2|DEPTH|VAR|SIGMA|ERR|BKG|BACKGROUND|SEG|NOISE|SIZE|BLOB)\w*",
 }
 _NAMES = {kind: re.compile(rf"(?:([A-Z]\d?)_)?(?:{names})(?:_([A-Z]\d?))?") for kind, names in _KINDS.items()}
 _BAND = re.compile(r"(?:(?:IMAGE|SCI|CUTOUT|COADD)_)?([A-Z]\d?)")
@@ -163,6 +163,29 @@ def read_planes(hdus, label):
         flagged = found["mask"] != 0 if "mask" in found else None
         planes.append(Plane(band, pixels, hdu.header, invvar, flagged))
     return planes
+
+
+def read_lone_planes(hdus, label):
+    """Read the weights and masks of a file that has no image, as a survey writes them beside its coadds.
+
+    Parameters
+    ----------
+    hdus : astropy.io.fits.HDUList
+        From `opened_fits`.
+    label : str
+        What to call the file in messages.
+
+    Returns
+    -------
+    planes : list of tuple
+        Each ``(role, band, pixels, header)``: ``invvar``, ``weight`` or ``mask``; its band, or None where it names
+        none; array (y, x). Empty where the file has an image.
+    """
+    roles = _roles(hdus, label)
+    if roles["image"]:
+        return []
+    found = [(role, hdu) for role in ("invvar", "weight", "mask") for hdu in roles[role] if len(hdu.shape) == 2]
+    return [(role, _named_band(hdu), hdu.data, hdu.header) for role, hdu in found]
 
 
 def _scaled(pixels, factor):

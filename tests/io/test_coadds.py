@@ -169,6 +169,36 @@ def test_flags_ride_along_as_their_share(tmp_path):
     assert np.isnan(cut_stamp(read_coadds([write_cube(tmp_path / "b.fits", FIELD)]), at(4), 65).masked_fraction)
 
 
+def survey_file(path, plane, kind, band=None, **cards):
+    """A file as the Legacy Surveys write the planes of a brick: compressed, with IMTYPE and the unit of the weights."""
+    unit = {"invvar": {"BUNIT": "1/nanomaggy^2"}, "image": {"BUNIT": "nanomaggy", "MAGZERO": 22.5}}.get(kind, {})
+    header = field_wcs().to_header()
+    header.update({"IMTYPE": kind, **unit, **({"FILTER": band} if band else {}), **cards})
+    options = {"compression_type": "GZIP_2", "quantize_level": 0}
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(plane, header, **options)]).writeto(path)
+    return path
+
+
+def test_weights_and_masks_in_files_of_their_own_belong_to_the_images(tmp_path):
+    weight, bits = np.ones((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.int32)
+    weight[155, 155], bits[: SIDE // 2] = 0, 2
+    files = [survey_file(tmp_path / f"{band}.fits.fz", FIELD[at], "image", band) for at, band in enumerate("gr")]
+    files += [
+        survey_file(tmp_path / "w.fits.fz", weight, "invvar", "r"),
+        survey_file(tmp_path / "m.fits.fz", bits, "maskbits"),
+    ]
+    for order in (files, files[::-1]):
+        stamp = cut_stamp(read_coadds(order, bands=("g", "r")), at(4), 65, max_missing=0.1)
+        assert np.isnan(stamp.pixels).sum(axis=(1, 2)).tolist() == [0, 1]
+        assert 0.3 < stamp.masked_fraction < 0.7
+    read_coadds(files, bands=("g",))
+    survey_file(tmp_path / "half.fits.fz", weight[:10], "invvar", "r")
+    with pytest.raises(FormatError, match=r"half\.fits\.fz: got invvar of band r on a grid of its own"):
+        read_coadds([*files, tmp_path / "half.fits.fz"])
+    with pytest.raises(FormatError, match=r"n\.fits\.fz: got no image"):
+        read_coadds([survey_file(tmp_path / "n.fits.fz", weight, "nexp", "r")])
+
+
 def test_of_several_fields_the_one_with_most_room_is_cut(tmp_path):
     left = write_cube(tmp_path / "left.fits", FIELD[:, :, :200], wcs=field_wcs())
     right = write_cube(tmp_path / "right.fits", FIELD[:, :, 100:], wcs=field_wcs(shift=(-100, 0)))
@@ -183,7 +213,7 @@ def test_what_is_no_coadd_is_refused_in_one_line(tmp_path):
     with pytest.raises(MissingFileError, match="no such file"):
         read_coadds([tmp_path / "none.fits"])
     fits.PrimaryHDU(FIELD, fits.Header({"BANDS": "grz"})).writeto(tmp_path / "bare.fits")
-    with pytest.raises(FormatError, match="band g without a celestial WCS"):
+    with pytest.raises(FormatError, match="band g: got no celestial WCS"):
         read_coadds([tmp_path / "bare.fits"])
     path = write_cube(tmp_path / "a.fits", FIELD)
     with pytest.raises(FormatError, match=r"got bands g, r, z|got bands g; expected band i"):
