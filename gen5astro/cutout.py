@@ -147,7 +147,7 @@ def cut_catalog(positions, images, out, *, config, bands=None, psf=None, force=F
         "size": config.size,
         "pixel_scale": scale,
         "resampled": [band for band in planes if band in resampled],
-        "psf": own_psf,
+        "psf": "image" if own_psf else ("fwhm" if all(f"psfsize_{band}" in rows for band in planes) else None),
         "out": str(out),
         "rejects": str(rejects_path(out)) if rejects else None,
     }

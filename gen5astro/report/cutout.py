@@ -6,6 +6,12 @@ from rich.text import Text
 
 __all__ = ["print_cutout"]
 
+_PSF = {
+    "image": "an image with each cutout",
+    "fwhm": "of the widths in the columns psfsize_<band>",
+    None: "none: columns psfsize_<band> or --psf are needed to inject",
+}
+
 
 def print_cutout(summary, *, console=None):
     """Print what was cut, and how.
@@ -25,7 +31,7 @@ def print_cutout(summary, *, console=None):
         "images": f"{', '.join(summary['bands'])}; {summary['size']} x {summary['size']} pix of "
         f"{summary['pixel_scale']:g} arcsec",
         "resampled": f"{resampled}: cubic spline; noise is correlated" if resampled else "none: pixels as they were",
-        "psf": "with each cutout" if summary["psf"] else "none: columns psfsize_<band> or --psf are needed to inject",
+        "psf": _PSF[summary["psf"]],
         "written": summary["out"],
     }
     table = Table(box=None, show_header=False, pad_edge=False)

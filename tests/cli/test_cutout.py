@@ -89,6 +89,12 @@ def test_what_was_resampled_is_said(field, tmp_path):
     result = cut(field, tmp_path / "a.parquet", "--size", 65, images=images)
     assert "z: cubic spline" in result.stdout
     assert "psfsize_<band> or --psf are needed" in result.stdout
+    table = Table.read(field / "galaxies.csv", format="ascii.csv")
+    for band in BANDS:
+        table[f"seeing_{band}"] = 1.1
+    table.write(tmp_path / "seeing.csv", format="ascii.csv")
+    result = cut(field, tmp_path / "b.parquet", "--size", 65, images=images, catalog=tmp_path / "seeing.csv")
+    assert "of the widths in the columns psfsize_<band>" in result.stdout
 
 
 def test_positions_that_cannot_be_cut_are_rejects_with_their_reason(field, tmp_path):
