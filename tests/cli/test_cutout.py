@@ -184,3 +184,20 @@ def test_cutouts_with_holes_may_be_asked_for_but_are_no_hosts(field, tmp_path):
     assert "9 hosts in = 8 used + 1 rejected" in taken.stderr
     (reject,) = pq.read_table(tmp_path / "p.hosts.rejects.parquet").to_pylist()
     assert reject["row"] == 4
+
+
+def test_pairs_of_cutouts_are_made_again_in_the_same_hosts_or_their_ctrls(field, tmp_path):
+    cutouts, files = tmp_path / "cutouts.parquet", {name: tmp_path / f"{name}.parquet" for name in ("clean", "bad")}
+    assert cut(field, cutouts, "--size", 71).exit_code == 0
+    options = ("--n", 6, "--size", 48, "--seed", 2, "-q")
+    assert run("inject", cutouts, "--out", files["clean"], *options).exit_code == 0
+    assert run("inject", cutouts, "--out", files["bad"], "--fault", "pedestal", *options).exit_code == 0
+    clean = open_pairs(files["clean"]).read(BlockRef(0, 6))[0]
+    for hosts in (cutouts, "ctrl"):
+        out = tmp_path / f"again-{hosts if hosts == 'ctrl' else 'hosts'}.parquet"
+        result = run("inject", hosts, "--like", files["bad"], "--out", out, "-q")
+        assert result.exit_code == 0, result.output
+        again = open_pairs(out).read(BlockRef(0, 6))[0]
+        np.testing.assert_array_equal(again.ctrl, clean.ctrl)
+        np.testing.assert_allclose(again.stamp, clean.stamp, atol=1e-6)
+        np.testing.assert_allclose(again.psf, clean.psf, atol=1e-7)
