@@ -116,6 +116,8 @@ def _repeat(hosts, out, like, reading, config, quiet, chosen, *, count, seed, **
     with progress("injecting pairs again", likeness.source.n_rows, quiet=quiet) as advance:
         outcome = write_like(likeness, galaxies, out, advance=advance, **options)
     if note := rejects_note(listed):
+        rows, rejected = likeness.source.n_rows, len(outcome.rejects)
+        say(f"{rows:,} rows in = {outcome.pairs:,} used + {rejected:,} rejected", quiet=quiet)
         say(note, quiet=quiet)
     if outcome.other_ctrls:
         say(f"{outcome.other_ctrls} ctrls of {like} are not the pixels of {hosts}, which are used", quiet=quiet)

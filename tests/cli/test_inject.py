@@ -129,6 +129,7 @@ def test_rows_left_out_and_other_ctrls_are_said(tmp_path):
     result = run("sample", "--like", theirs, "--out", ours, "--max-reject-fraction", 0.5)
     assert result.exit_code == 0, result.output
     assert "1 row rejected, see" in result.output
+    assert "3 rows in = 2 used + 1 rejected" in result.output
     assert "1 ctrls of" in result.output
     assert pq.read_table(tmp_path / "ours.rejects.parquet")["row"].to_pylist() == [0]
     refused = run("sample", "--like", theirs, "--out", ours, "--force", "-q")
