@@ -59,20 +59,11 @@ def read_psf(path, bands, *, pixel_scale=None):
 
 def _stored_images(path, label):
     """Images by the name that their HDU has or should have, and the pixel scale [arcsec] or None."""
-    try:
-        with opened_fits(path) as hdus:
-            named = {hdu.name.upper(): hdu for hdu in hdus if hdu.name.upper().startswith("PSF") and hdu.is_image}
-            images = {name: np.array(hdu.data, dtype=np.float64) for name, hdu in named.items()}
-            if not named:
-                images = {f"PSF_{plane.band}".upper(): plane.pixels for plane in read_planes(hdus, str(path))}
-            scale = hdus[0].header.get("PIXSCALE")
-    except FormatError as error:
-        if error.remedy != "fetch it again":
-            raise
-        got = f"a file that is truncated or of another kind ({error.got})"
-        raise FormatError(
-            label, got=got, expected="whole FITS with an HDU PSF_<band> a band", remedy=error.remedy
-        ) from error
+    with opened_fits(path) as hdus:
+        named = {hdu.name.upper(): hdu.data for hdu in hdus if hdu.name.upper().startswith("PSF") and hdu.is_image}
+        found = named or {f"PSF_{plane.band}".upper(): plane.pixels for plane in read_planes(hdus, label)}
+        scale = hdus[0].header.get("PIXSCALE")
+        images = {name: np.array(image, dtype=np.float64) for name, image in found.items()}
     return images, None if scale is None else float(scale)
 
 

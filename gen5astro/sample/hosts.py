@@ -184,7 +184,7 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
     RejectedError
         If too many cutouts cannot be hosts.
     """
-    if str(source) != "sample" and not str(source).lower().endswith(_ENDINGS):
+    if str(source) != "sample" and (not str(source).lower().endswith(_ENDINGS) or _names_images(source)):
         from gen5astro.sample.cutout_hosts import hosts_of_cutouts
 
         options = {"moffat_beta": moffat_beta, "max_reject_fraction": max_reject_fraction, "on_rejects": on_rejects}
@@ -211,6 +211,16 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
             expected="a FITS file with an HDU a band, PSF_<band> and HOSTS",
             remedy="fetch it again, or see docs/howto/inject.rst, 'Your own galaxies'",
         ) from error
+
+
+def _names_images(path):
+    """Whether a FITS file is a table of paths to cutouts."""
+    from gen5astro.io.catalog import read_table, resolve_columns
+
+    try:
+        return "image_path" in resolve_columns(read_table(path))
+    except (FormatError, MissingFileError):
+        return False
 
 
 def _open_whole(path):

@@ -44,6 +44,12 @@ def table(folder, images, **columns):
     return folder / "hosts.csv"
 
 
+def fits_table(folder, images, **columns):
+    """The same table as FITS, which a hosts file is too."""
+    Table.read(table(folder, images, **columns), format="ascii.csv").write(folder / "hosts.fits")
+    return folder / "hosts.fits"
+
+
 def multimodal(folder, images, *, bands=("des-g", "des-r", "des-z"), factor=1.0, zero_point=None, **columns):
     """As the Multimodal Universe writes its samples of the Legacy Surveys."""
     for cell, rows in enumerate((slice(0, 1), slice(1, None))):
@@ -68,7 +74,7 @@ def multimodal(folder, images, *, bands=("des-g", "des-r", "des-z"), factor=1.0,
     return folder / "dr10_south_21"
 
 
-KINDS = {"parquet": parquet, "table": table, "multimodal": multimodal}
+KINDS = {"parquet": parquet, "table": table, "fits": fits_table, "multimodal": multimodal}
 
 
 def write(kind, folder, images=HOSTS.image[:COUNT], **columns):
@@ -77,7 +83,7 @@ def write(kind, folder, images=HOSTS.image[:COUNT], **columns):
 
 
 def read(path, **options):
-    return read_hosts(path, **({"pixel_scale": 0.263} if str(path).endswith(".csv") else {}), **options)
+    return read_hosts(path, **({"pixel_scale": 0.263} if path.suffix in (".csv", ".fits") else {}), **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
