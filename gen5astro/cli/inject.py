@@ -91,7 +91,9 @@ def _read_hosts(hosts, out, reading, config, quiet):
         if rejects:
             say(rejects_note(listed), quiet=quiet)
 
-    found = read_hosts(hosts, on_rejects=keep, **options, **reading)
+    cutouts = hosts != "sample" and not hosts.lower().endswith((".fits", ".fits.gz"))
+    with progress("measuring hosts", quiet=quiet or not cutouts) as advance:
+        found = read_hosts(hosts, on_rejects=keep, advance=advance, **options, **reading)
     for note in found.notes:
         say(note, quiet=quiet)
     if found.rejects:

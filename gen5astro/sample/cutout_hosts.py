@@ -12,12 +12,12 @@ from gen5astro.sample.hosts import Hosts, measure_moments, measure_sky_sigma
 
 __all__ = ["hosts_of_cutouts"]
 
-_BLOCK = 256
+_BLOCK = 64
 _MEASURED = ("image", "sky_sigma", "center", "ellipticity")
 _PROFILE_HALF_PX = 31
 
 
-def hosts_of_cutouts(path, *, moffat_beta, max_reject_fraction, reading, on_rejects=None):
+def hosts_of_cutouts(path, *, moffat_beta, max_reject_fraction, reading, on_rejects=None, advance=None):
     """Read cutouts and measure the galaxies in them.
 
     Parameters
@@ -32,6 +32,8 @@ def hosts_of_cutouts(path, *, moffat_beta, max_reject_fraction, reading, on_reje
         Options of `gen5astro.io.open_cutouts`.
     on_rejects : callable, optional
         Called with the list of those that cannot, before they may be found too many.
+    advance : callable, optional
+        Called with the number of cutouts measured since the last call.
 
     Returns
     -------
@@ -54,6 +56,8 @@ def hosts_of_cutouts(path, *, moffat_beta, max_reject_fraction, reading, on_reje
         parts.append(part)
         psfs += own
         rejects += sorted([*bad, *unfit], key=lambda reject: reject.row)
+        if advance is not None:
+            advance(ref.stop - ref.start)
     if on_rejects is not None:
         on_rejects(rejects)
     counts = {"n_in": source.n_rows, "n_ok": len(psfs)}

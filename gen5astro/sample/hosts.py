@@ -149,7 +149,7 @@ class Hosts:
         return self.image[row, :, bottom : bottom + size, left : left + size], (x - left, y - bottom)
 
 
-def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=None, **reading):
+def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=None, advance=None, **reading):
     """Read the hosts of a file, or those that travel with the package.
 
     Parameters
@@ -163,6 +163,8 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
         Largest share of cutouts that cannot be hosts.
     on_rejects : callable, optional
         Called with the list of those, so that they can be kept even where they are too many.
+    advance : callable, optional
+        Called with the number of cutouts measured since the last call.
     **reading
         ``columns``, ``bands`` and ``pixel_scale`` of `gen5astro.io.open_cutouts`; a hosts file states its own.
 
@@ -187,8 +189,8 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
     if str(source) != "sample" and (not str(source).lower().endswith(_ENDINGS) or _names_images(source)):
         from gen5astro.sample.cutout_hosts import hosts_of_cutouts
 
-        options = {"moffat_beta": moffat_beta, "max_reject_fraction": max_reject_fraction, "on_rejects": on_rejects}
-        return hosts_of_cutouts(source, reading=reading, **options)
+        options = {"on_rejects": on_rejects, "advance": advance, "max_reject_fraction": max_reject_fraction}
+        return hosts_of_cutouts(source, moffat_beta=moffat_beta, reading=reading, **options)
     for name, value in reading.items():
         if value:
             expected = "a table of cutouts as HOSTS, or --like PAIRS"

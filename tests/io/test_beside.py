@@ -74,6 +74,12 @@ def test_a_flagged_pixel_keeps_its_value_and_is_counted(tmp_path, name):
     assert read_image(beside(tmp_path)).masked_fraction is None
 
 
+def test_one_psf_without_a_band_is_that_of_all(tmp_path):
+    image = read_image(beside(tmp_path, fits.ImageHDU(PSF["r"], name="PSF")))
+    assert set(image.psf) == set(BANDS)
+    np.testing.assert_array_equal(image.psf["z"], PSF["r"])
+
+
 def test_what_stands_beside_has_to_fit(tmp_path):
     for hdu in (fits.ImageHDU(WEIGHT[0, :5, :5], name="WEIGHT"), fits.ImageHDU(np.zeros((3, 3), "i2"), name="MASK_G")):
         with pytest.raises(FormatError, match=r"of shape \(\d, \d\); expected that of band g, \(101, 101\)"):
