@@ -85,7 +85,8 @@ def draw_injections(hosts, start, stop, *, seed, config):
 def _check(hosts, config):
     unknown = set(hosts.bands) - set(COLORS)
     if unknown:
-        raise ConfigError(f"bands of {hosts.label}", got=", ".join(sorted(unknown)), expected="g, r, z")
+        got, remedy = ", ".join(sorted(unknown)), "choose among the bands of cutouts with --bands g,r,z"
+        raise ConfigError(f"bands of {hosts.label}", got=got, expected="g, r, z", remedy=remedy)
     if config.z_source[1] <= config.z_lens[0]:
         raise ConfigError("inject.z_source", got=config.z_source, expected=f"redshifts behind {config.z_lens}")
     if not 0 <= config.source_offset <= 0.8:
