@@ -115,7 +115,8 @@ def read_coadds(paths, *, bands=None):
     for path in paths:
         with opened_fits(path) as hdus:
             if alone := read_lone_planes(hdus, str(path)):
-                lone += [(*each, str(path)) for each in alone]
+                primary = hdus[0].header
+                lone += [(*each[:3], _find_wcs(each[3], primary, str(path), grids), str(path)) for each in alone]
                 continue
             found = read_planes(hdus, str(path))
             psf = read_psf_planes(hdus, str(path), [plane.band for plane in found])
@@ -125,7 +126,7 @@ def read_coadds(paths, *, bands=None):
                     placed = _placed(plane, wcs, str(path), psf.get(plane.band))
                     planes.setdefault(plane.band, []).append(placed)
     for each in lone:
-        _join(planes, each, grids, bands)
+        _join(planes, each, bands)
     wanted = tuple(planes) if bands is None else tuple(bands)
     missing = [band for band in wanted if band not in planes]
     if missing or not wanted:
@@ -178,12 +179,12 @@ def _placed(plane, wcs, label, psf):
     return CoaddPlane(plane.band, plane.pixels, wcs, round(scale, 6), label, plane.flagged, psf)
 
 
-def _join(planes, lone, grids, bands):
+def _join(planes, lone, bands):
     """Apply weights or a mask from a file of its own to the images that it is of."""
-    role, band, pixels, header, label = lone
+    role, band, pixels, wcs, label = lone
     if bands is not None and band is not None and band not in bands:
         return
-    wcs, joined = _find_wcs(header, header, label, grids), False
+    joined = False
     for each in planes.values() if band is None else [planes.get(band, [])]:
         for at, plane in enumerate(each):
             if plane.wcs is not wcs or plane.pixels.shape != pixels.shape:

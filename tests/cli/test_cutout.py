@@ -138,6 +138,13 @@ def test_bad_input_is_one_line_and_no_file(field, tmp_path, more, catalog, image
     assert not {each.name for each in tmp_path.iterdir()} - {"a.rejects.parquet"}
 
 
+def test_a_catalog_without_rows_is_one_line(field, tmp_path):
+    (tmp_path / "empty.csv").write_text("ra,dec\n")
+    result = cut(field, tmp_path / "a.parquet", catalog=tmp_path / "empty.csv")
+    assert result.exit_code == 2
+    assert "empty.csv: got no rows; expected at least one position" in result.output
+
+
 def test_a_coadd_that_is_cut_off_is_one_line(field, tmp_path):
     (tmp_path / "cut.fits").write_bytes((field / "field.fits").read_bytes()[:100_000])
     result = cut(field, tmp_path / "a.parquet", images=(tmp_path / "cut.fits",))

@@ -251,3 +251,30 @@ def test_a_psf_column_of_numbers_is_a_column(tmp_path):
     block, _ = open_pairs(tmp_path / "a.parquet").read(BlockRef(0, 1))
     assert block.psf is None
     assert block.catalog["psf"].tolist() == [1.3]
+
+
+@pytest.mark.parametrize(
+    ("hdus", "said"),
+    [
+        ([fits.PrimaryHDU(PIXELS, fits.Header({"BANDS": "grz", "MAGZERO": "n/a"}))], "MAGZERO 'n/a'; expected the AB"),
+        ([fits.PrimaryHDU(PIXELS, fits.Header({"BANDS": "grz", "BUNIT": "MJy"}))], "BUNIT 'MJy' and no MAGZERO"),
+        (
+            [
+                fits.PrimaryHDU(),
+                fits.ImageHDU(PIXELS[0], wcs_header(BAND="g")),
+                fits.ImageHDU(PIXELS[1], wcs_header(BAND="r", PC1_1=-1e-4, PC2_2=1e-4)),
+            ],
+            "0.263 arcsec a pixel in band g and 0.36 in r; expected one pixel scale; cut it with gen5astro cutout",
+        ),
+        (
+            [fits.PrimaryHDU(PIXELS, wcs_header(BANDS="grz")), fits.ImageHDU(np.ones((1, 1, 2, 2)), name="MASK")],
+            r"MASK\]: got shape \(1, 1, 2, 2\)",
+        ),
+    ],
+    ids=range(4),
+)
+def test_headers_that_contradict_themselves_are_named(tmp_path, hdus, said):
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    with pytest.raises(FormatError, match=said) as caught:
+        read_image(tmp_path / "a.fits")
+    assert "\n" not in str(caught.value)

@@ -199,6 +199,26 @@ def test_weights_and_masks_in_files_of_their_own_belong_to_the_images(tmp_path):
         read_coadds([survey_file(tmp_path / "n.fits.fz", weight, "nexp", "r")])
 
 
+def test_flags_of_a_band_on_another_grid_are_found_there(tmp_path):
+    mask = np.zeros((SIDE, SIDE), np.int16)
+    mask[SIDE // 2 :] = 1
+    first = write_band(tmp_path / "g.fits", FIELD[0], "g")
+    header = field_wcs(shift=(0.5, 0.5)).to_header()
+    header["BAND"] = "r"
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(FIELD[1], header), fits.ImageHDU(mask, name="MASK")]
+    fits.HDUList(hdus).writeto(tmp_path / "r.fits")
+    stamp = cut_stamp(read_coadds([first, tmp_path / "r.fits"]), at(4), 65)
+    assert stamp.resampled == ("r",)
+    assert 0.3 < stamp.masked_fraction < 0.7
+
+
+def test_a_band_that_lies_elsewhere_is_said(tmp_path):
+    first = write_band(tmp_path / "g.fits", FIELD[0], "g")
+    other = write_band(tmp_path / "r.fits", FIELD[1, :, :150], "r")
+    with pytest.raises(UncutError, match="band r: got no image that holds the stamp; expected all bands"):
+        cut_stamp(read_coadds([first, other]), at(5), 65)
+
+
 def test_of_several_fields_the_one_with_most_room_is_cut(tmp_path):
     left = write_cube(tmp_path / "left.fits", FIELD[:, :, :200], wcs=field_wcs())
     right = write_cube(tmp_path / "right.fits", FIELD[:, :, 100:], wcs=field_wcs(shift=(-100, 0)))

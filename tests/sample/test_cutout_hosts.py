@@ -222,6 +222,23 @@ def test_a_file_that_is_not_whole_is_one_line(tmp_path, damage, said):
     assert "\n" not in str(caught.value)
 
 
+def test_rows_that_lie_in_a_damaged_part_of_a_file_are_rejects(tmp_path):
+    path = write("multimodal", tmp_path)
+    damaged = path / "healpix=101" / "001-of-001.hdf5"
+    with h5py.File(damaged, "r+") as file:
+        images = file["image_array"][...]
+        del file["image_array"]
+        stored = file.create_dataset("image_array", data=images, chunks=(1, *images.shape[1:]), compression="gzip")
+        chunk = stored.id.get_chunk_info(1)
+    content = bytearray(damaged.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + 200] = bytes(200)
+    damaged.write_bytes(content)
+    block, rejects = open_cutouts(path).read(BlockRef(0, COUNT))
+    assert block.row.tolist() == [0, 1, 3]
+    assert [each.row for each in rejects] == [2]
+    assert "image_array: got a row that cannot be read" in rejects[0].reason
+
+
 def test_rows_of_other_bands_scales_and_shapes_are_rejects(tmp_path):
     path = write("multimodal", tmp_path)
     with h5py.File(path / "healpix=101" / "001-of-001.hdf5", "r+") as file:
