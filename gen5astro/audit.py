@@ -171,7 +171,7 @@ def _check_rejects(source, table, rejects, allowed):
             source.label,
             got=f"{len(rejects)} of {source.n_rows} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
             expected=f"at most {allowed:.2%}",
-            remedy="mend the rows, or allow more with --set audit.max_reject_fraction=F",
+            remedy="mend the rows, or allow more with --max-reject-fraction F",
         )
 
 

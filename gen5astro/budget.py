@@ -10,7 +10,7 @@ import numpy as np
 
 from gen5astro.kernels.psf import image_ring_fraction, ring_core_fraction
 
-__all__ = ["core_budget", "source_offset"]
+__all__ = ["core_budget", "rows_by_psf", "source_offset"]
 
 #: By how much the offset of an extended source behind an elliptical lens may differ from its first estimate.
 _OFFSET_LESS, _OFFSET_MORE = 0.1, 0.2
@@ -55,8 +55,8 @@ def core_budget(outer_flux, offset, radius_arcsec, fwhm_arcsec, *, config, psf=N
         FWHM of the PSF [arcsec].
     config : MeasureConfig
         Core radius, and beta of the Moffat profile.
-    psf : float64 array, (band, k, k), optional
-        PSF of each band, on pixels of the images.
+    psf : float64 array, (band, k, k) or (n, band, k, k), optional
+        PSF of each band, on pixels of the images; of each pair, where it has four axes, NaN in a row that has none.
     pixel_scale : float, optional
         Pixel scale of the PSF [arcsec / pix].
 
@@ -65,6 +65,9 @@ def core_budget(outer_flux, offset, radius_arcsec, fwhm_arcsec, *, config, psf=N
     low, high : float64 array, (n, band)
         Flux in the core [nanomaggy].
     """
+    if psf is not None and psf.ndim == 4:
+        known = (outer_flux, offset, radius_arcsec, fwhm_arcsec)
+        return _budget_by_psf(known, config=config, psf=psf, pixel_scale=pixel_scale)
     core = config.core_radius_arcsec
     if psf is None:
         shares = [
@@ -83,6 +86,35 @@ def core_budget(outer_flux, offset, radius_arcsec, fwhm_arcsec, *, config, psf=N
             ratios.append(within / np.maximum(2 - within, 1e-6))
     flux = np.maximum(outer_flux, 0)
     return flux * np.min(ratios, axis=0), flux * np.max(ratios, axis=0)
+
+
+def _budget_by_psf(known, *, config, psf, pixel_scale):
+    """The bracket of each pair from its own PSF; pairs that share one are done at once."""
+    low, high = np.empty_like(known[0], np.float64), np.empty_like(known[0], np.float64)
+    for rows in rows_by_psf(psf):
+        image = psf[rows[0]].astype(np.float64)
+        options = {"psf": image if np.isfinite(image).all() else None, "pixel_scale": pixel_scale}
+        low[rows], high[rows] = core_budget(*(each[rows] for each in known), config=config, **options)
+    return low, high
+
+
+def rows_by_psf(psf):
+    """Group rows that have the same PSF.
+
+    Parameters
+    ----------
+    psf : float array, (n, band, k, k)
+        PSF of each row.
+
+    Returns
+    -------
+    rows : list of list of int
+        In the order of their first row.
+    """
+    groups = {}
+    for row, image in enumerate(psf):
+        groups.setdefault(image.tobytes(), []).append(row)
+    return list(groups.values())
 
 
 def _shares_of_images(psf, core_arcsec, pixel_scale, most_arcsec):

@@ -15,16 +15,17 @@ from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, FormatError, RejectedError, SchemaError
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
 from gen5astro.io.records import read_record
-from gen5astro.io.rejects import write_rejects
+from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.leakage import strata
+from gen5astro.measure import with_psf_sizes
 from gen5astro.shards import plan_shards
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
 from gen5astro.table import MeasureTable, read_table
 from gen5astro.verdict import AUDIT_SCHEMA
 
-__all__ = ["build_cube", "count_leaks", "read_audit", "rejects_path", "summarize_cube"]
+__all__ = ["build_cube", "count_leaks", "read_audit", "summarize_cube"]
 
 ZERO_POINT = 22.5
 _STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
@@ -125,6 +126,7 @@ def _stream(source, writer, config, threads, advance):
 
     def work(ref):
         block, rejected = source.read(ref)
+        block = with_psf_sizes(block)
         statistics = [
             normalizer_statistics(images, config.normalize, block.pixel_scale) if len(block) else None
             for images in (block.stamp, block.ctrl)
@@ -142,38 +144,12 @@ def _stream(source, writer, config, threads, advance):
 
 def _check_counts(source, n_ok, rejects, out, max_fraction):
     """Make sure that no row vanished, write down those that were rejected, and refuse too many."""
-    n_in, n_rejected = source.n_rows, len(rejects)
-    if n_in != n_ok + n_rejected:
-        raise RuntimeError(f"{source.label}: {n_in} rows in, but {n_ok} good and {n_rejected} rejected")
     place = rejects_path(out)
-    if rejects:
-        write_rejects(rejects, place)
-    else:
-        place.unlink(missing_ok=True)
-    if n_ok == 0 or n_rejected > max_fraction * n_in:
-        first = f"; the first, row {rejects[0].row}: {rejects[0].reason}" if rejects else ""
-        raise RejectedError(
-            f"pairs {source.label}",
-            got=f"{n_rejected:,} of {n_in:,} rows that cannot be used{first}",
-            expected=f"at most {max_fraction:.2%}, and one good pair",
-            remedy=f"see {place}, mend them, or raise --set audit.max_reject_fraction" if rejects else None,
-        )
-
-
-def rejects_path(out):
-    """Return where the rejected rows of a cube are written.
-
-    Parameters
-    ----------
-    out : path-like
-        The cube.
-
-    Returns
-    -------
-    path : Path
-        ``cube.rejects.parquet`` for ``cube.h5``.
-    """
-    return Path(out).with_suffix(".rejects.parquet")
+    keep_rejects(rejects, place)
+    options = {"n_in": source.n_rows, "n_ok": n_ok, "allowed": max_fraction, "place": place}
+    check_rejects(f"pairs {source.label}", rejects, **options)
+    if n_ok == 0:
+        raise RejectedError(f"pairs {source.label}", got="no rows", expected="one good pair")
 
 
 def read_audit(path):

@@ -13,6 +13,7 @@ __all__ = [
     "AuditConfig",
     "BuildConfig",
     "Config",
+    "CutoutConfig",
     "EvaluateConfig",
     "InjectConfig",
     "MeasureConfig",
@@ -119,6 +120,9 @@ class InjectConfig:
         (0.7, 1.9),
         "uniform range of the factor on the host's velocity dispersion: all hosts reach narrow and wide arcs",
     )
+    velocity_dispersion_kms: float = _key(
+        250.0, "velocity dispersion of a host whose table states none [km / s]", within=_POSITIVE
+    )
     z_lens: tuple[float, float] = _key((0.2, 0.7), "uniform range of the lens redshift")
     z_source: tuple[float, float] = _key((0.9, 3.0), "uniform range of the source redshift")
     theta_e_arcsec: tuple[float, float] = _key((0.5, 3.0), "draws outside this range are drawn again [arcsec]")
@@ -129,6 +133,18 @@ class InjectConfig:
     shear: tuple[float, float] = _key((0.0, 0.08), "uniform range of the external shear")
     poisson: bool = _key(False, "add the arc's own photon noise")
     gain_electrons_per_nmgy: float = _key(300.0, "electrons a nanomaggy behind poisson")
+
+
+@dataclass(frozen=True)
+class CutoutConfig:
+    """How stamps are cut out of coadds."""
+
+    size: int = _key(91, "side of the stamps [pix]; inject needs room about the galaxy", within=(16, math.inf))
+    max_missing_fraction: float = _key(
+        0.0,
+        "share of a stamp's pixels that may be without data in a band; inject takes whole galaxies",
+        within=_SHARE,
+    )
 
 
 @dataclass(frozen=True)
@@ -196,7 +212,7 @@ class Config:
 
     Parameters
     ----------
-    measure, audit, normalize, build, inject, train, evaluate, selftest : dataclass instance
+    measure, audit, normalize, build, inject, cutout, train, evaluate, selftest : dataclass instance
         The sections.
     """
 
@@ -205,6 +221,7 @@ class Config:
     normalize: NormalizerSpec = field(default_factory=NormalizerSpec)
     build: BuildConfig = field(default_factory=BuildConfig)
     inject: InjectConfig = field(default_factory=InjectConfig)
+    cutout: CutoutConfig = field(default_factory=CutoutConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     selftest: SelfTestConfig = field(default_factory=SelfTestConfig)

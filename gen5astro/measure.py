@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gen5astro.budget import core_budget, source_offset
+from gen5astro.budget import core_budget, rows_by_psf, source_offset
 from gen5astro.columns import PROFILE_BINS
 from gen5astro.config import NormalizerSpec, as_dict
 from gen5astro.engine import map_blocks
@@ -17,12 +17,13 @@ from gen5astro.kernels.arc import measure_arc, measure_light
 from gen5astro.kernels.median import image_medians
 from gen5astro.kernels.noise import NOISE_COLUMNS, noise_texture
 from gen5astro.kernels.normalize import annulus_pixels, normalize, normalizer_statistics, region_statistics
+from gen5astro.kernels.psf import psf_fwhm
 from gen5astro.kernels.quiet import add_smoothed
 from gen5astro.kernels.residual import TERMS, decompose_residual
 from gen5astro.neighbors import mask_neighbors
 from gen5astro.table import MeasureTable, Origin, Spool
 
-__all__ = ["measure_block", "measure_pairs"]
+__all__ = ["measure_block", "measure_pairs", "with_psf_sizes"]
 
 _DISTINCT_OF = 128
 _NO_NOISE_SKY_SIGMA = 0.01
@@ -45,13 +46,16 @@ def measure_block(block, config, *, psf=None):
     config : MeasureConfig
         Radii and regions.
     psf : float64 array, (band, k, k), optional
-        PSF of each band, of unit sum; without it the core budget is bracketed from the FWHM.
+        PSF of each band, of unit sum, for all pairs; without it each pair's own, where the block has them, else the
+        core budget is bracketed from the FWHM.
 
     Returns
     -------
     columns : dict of array
         Every column of `COLUMNS` but ``group``, which needs all pairs.
     """
+    block = with_psf_sizes(block)
+    psf = block.psf if psf is None else psf
     scale, shape = block.pixel_scale, block.stamp.shape[2:]
     annulus, corners = annulus_pixels(shape, config.annulus_fraction), _corner_pixels(shape)
     center = centroid(block.ctrl.sum(axis=1))
@@ -94,6 +98,33 @@ def measure_block(block, config, *, psf=None):
     sky = region_statistics(quiet, annulus)
     columns |= {"quiet_sky_sigma": sky[..., 1]} | _noise_columns("quiet", quiet, annulus | corners, sky)
     return {name: _compact(values) for name, values in columns.items()}
+
+
+def with_psf_sizes(block):
+    """Let the catalog state the FWHM of each pair's own PSF, where it states none.
+
+    Parameters
+    ----------
+    block : PairBlock
+        With or without PSF images.
+
+    Returns
+    -------
+    block : PairBlock
+        With columns ``psfsize_<band>`` [arcsec] if it has PSF images; else the same.
+    """
+    if block.psf is None:
+        return block
+    measured = np.full((len(block), len(block.bands)), np.nan)
+    for rows in rows_by_psf(block.psf):
+        images = block.psf[rows[0]]
+        if np.isfinite(images).all():
+            measured[rows] = [psf_fwhm(image) * block.pixel_scale for image in images]
+    catalog = dict(block.catalog)
+    for at, band in enumerate(block.bands):
+        declared = catalog.get(f"psfsize_{band}", np.full(len(block), np.nan))
+        catalog[f"psfsize_{band}"] = np.where(np.isfinite(declared), declared, measured[:, at])
+    return replace(block, catalog=catalog)
 
 
 def _catalog_columns(block, center, radius, config):
@@ -265,11 +296,12 @@ def measure_pairs(source, config, *, psf=None, normalizer=None, threads=None, bl
         if normalizer is not None and len(pairs):
             pairs = _normalized(pairs, normalizer)
         columns = measure_block(pairs, config, psf=psf) if len(pairs) else None
-        return columns, rejected, ref.stop - ref.start
+        return columns, rejected, ref.stop - ref.start, pairs.psf is not None
 
-    rejects = []
+    rejects, own_psf = [], False
     with Spool(source.n_rows) as spool:
-        for columns, rejected, n_rows in map_blocks(work, source.blocks(block), threads=threads, spread=True):
+        for columns, rejected, n_rows, has_psf in map_blocks(work, source.blocks(block), threads=threads, spread=True):
+            own_psf |= has_psf
             if columns is not None:
                 spool.add(columns)
             rejects.extend(rejected)
@@ -277,7 +309,8 @@ def measure_pairs(source, config, *, psf=None, normalizer=None, threads=None, bl
                 advance(n_rows)
         columns = spool.finish() or {"row": np.empty(0, dtype=np.int64)}
     kind = None if normalizer is None else normalizer.kind
-    origin = Origin(source.label, len(rejects), kind, "fwhm" if psf is None else "image", as_dict(config))
+    budget = "image" if own_psf or psf is not None else "fwhm"
+    origin = Origin(source.label, len(rejects), kind, budget, as_dict(config))
     return MeasureTable(columns, tuple(source.bands), tuple(source.shape), source.pixel_scale, origin), rejects
 
 

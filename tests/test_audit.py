@@ -193,7 +193,7 @@ def test_bad_rows_are_counted_kept_and_too_many_stop_the_run():
     few = audit_pairs(MemorySource(block, bad={4: "broken zip"}), config=CONFIG, on_rejects=kept.extend)
     assert few.record["counts"]["rejected"] == 1
     assert kept[0].reason == "broken zip"
-    with pytest.raises(RejectedError, match=r"10 of 300 rows rejected \(row 0: broken zip\).*max_reject_fraction"):
+    with pytest.raises(RejectedError, match=r"10 of 300 rows rejected \(row 0: broken zip\).*--max-reject-fraction"):
         audit(block, bad=dict.fromkeys(range(10), "broken zip"))
 
 

@@ -6,7 +6,7 @@ from scipy.signal import fftconvolve
 
 from gen5astro.budget import core_budget, source_offset
 from gen5astro.config import MeasureConfig
-from gen5astro.kernels.psf import ring_core_fraction
+from gen5astro.kernels.psf import profile_psf, ring_core_fraction
 
 CONFIG = MeasureConfig()
 
@@ -62,3 +62,14 @@ def test_the_psf_itself_replaces_the_bracket_of_profiles():
     assert np.all(high - low <= widest[1] - widest[0] + 1e-3)
     ring = fftconvolve(np.abs(np.hypot(x, y) - 1.3 / scale) < 0.5, psf[0] / psf.sum(), mode="same")
     assert low[1, 0] < ring[np.hypot(x, y) < 1 / scale].sum() / ring[np.hypot(x, y) >= 1 / scale].sum() < high[1, 0]
+
+
+def test_each_pair_s_own_psf_gives_what_that_psf_gives_all():
+    """Rows that share a PSF, that have another, and that have none, in any order."""
+    scale, radius = 0.262, np.array([0.9, 1.3, 1.7, 2.2])
+    wide, narrow = (profile_psf(fwhm / scale, half_px=20)[None] for fwhm in (1.6, 0.9))
+    own = np.stack([wide, narrow, np.full_like(wide, np.nan), wide])
+    found = np.stack(budget(np.ones((4, 1)), 0.3, radius, 1.3, psf=own, pixel_scale=scale))
+    for psf, rows in ((wide, [0, 3]), (narrow, [1]), (None, [2])):
+        expected = np.stack(budget(np.ones((4, 1)), 0.3, radius, 1.3, psf=psf, pixel_scale=scale))
+        np.testing.assert_allclose(found[:, rows], expected[:, rows], rtol=1e-5)

@@ -10,6 +10,7 @@ from gen5astro.columns import COLUMNS
 from gen5astro.config import MeasureConfig, NormalizerSpec
 from gen5astro.errors import ColumnError
 from gen5astro.kernels.normalize import normalizer_statistics
+from gen5astro.kernels.psf import profile_psf, psf_fwhm
 from gen5astro.measure import measure_block, measure_pairs
 from tests.factories import make_pairs
 from tests.sources import MemorySource
@@ -121,6 +122,21 @@ def test_without_theta_e_the_residual_says_where_the_arc_is(pairs):
     ratio = columns["arc_radius_arcsec"] / pairs.catalog["theta_e_arcsec"]
     assert 0.7 < np.median(ratio) < 2.0
     assert np.isfinite(columns["pedestal"]).all()
+
+
+def test_a_pair_s_own_psf_is_measured_and_a_stated_width_stands_before_it(pairs):
+    psf = np.stack([profile_psf(4.0, half_px=15)] * 3).astype(np.float32)
+    own = np.stack([psf] * len(pairs))
+    own[1] = np.nan
+    bare = {name: values for name, values in pairs.catalog.items() if not name.startswith("psfsize")}
+    bare["psfsize_g"] = np.full(len(pairs), 1.5)
+    columns = measure_block(dataclasses.replace(pairs, catalog=bare, psf=own), MeasureConfig(psf_fwhm_arcsec=1.7))
+    expected = psf_fwhm(psf[1]) * pairs.pixel_scale
+    np.testing.assert_allclose(columns["psf_fwhm_arcsec"][0], [1.5, expected, expected], rtol=1e-5)
+    np.testing.assert_allclose(columns["psf_fwhm_arcsec"][1], [1.5, 1.7, 1.7], rtol=1e-6)
+    same = dataclasses.replace(pairs, catalog=bare)
+    one = measure_block(same, MeasureConfig(psf_fwhm_arcsec=1.7), psf=psf.astype(np.float64))
+    np.testing.assert_allclose(columns["core_budget_low"][0], one["core_budget_low"][0], rtol=1e-5)
 
 
 def test_without_psfsize_the_configured_fwhm_is_used(pairs):

@@ -39,12 +39,14 @@ from gen5astro.verdict import Status
 __all__ = [
     "FILE",
     "FOLDER",
+    "bands_option",
     "claim_file",
     "claim_folder",
     "column_option",
     "common_options",
     "exit_code",
     "progress",
+    "reading_options",
     "say",
     "show",
 ]
@@ -56,7 +58,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def common_options(section=None, *, without=(), spread=False):
+def common_options(section=None, *, without=(), spread=False, rejects=False):
     """Give a command the options that mean the same in every verb.
 
     The command receives ``config`` (a `Config` made of ``--config``, ``--set`` and, where the section has one,
@@ -70,6 +72,9 @@ def common_options(section=None, *, without=(), spread=False):
         Options that would do nothing in this verb, of ``threads``, ``quiet``, ``json`` and ``force``.
     spread : bool
         Whether the verb's work on blocks can be spread over a cluster: gives it ``--scheduler``.
+    rejects : bool
+        Whether the verb reads rows that may be bad: it then has ``--max-reject-fraction`` for the key
+        ``audit.max_reject_fraction``.
 
     Returns
     -------
@@ -89,9 +94,12 @@ def common_options(section=None, *, without=(), spread=False):
 
     def decorate(function):
         @functools.wraps(function)
-        def with_config(*args, config_file, settings, seed_setting=None, scheduler=None, **options):
+        def with_config(
+            *args, config_file, settings, seed_setting=None, reject_setting=None, scheduler=None, **options
+        ):
             seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
-            config = load_config(config_file, (*settings, *seed), section=section)
+            allowed = () if reject_setting is None else (f"audit.max_reject_fraction={reject_setting}",)
+            config = load_config(config_file, (*settings, *seed, *allowed), section=section)
             with _workers(scheduler):
                 return function(*args, config=config, **options)
 
@@ -100,6 +108,11 @@ def common_options(section=None, *, without=(), spread=False):
             wrapped = parameters[name](wrapped)
         if seeded:
             wrapped = click.option("--seed", "seed_setting", type=click.IntRange(min=0), help="Random seed.")(wrapped)
+        if rejects:
+            share = click.FloatRange(0, 1)
+            text = "Share of bad rows above which the run fails.  [default: 0.01]"
+            option = click.option("--max-reject-fraction", "reject_setting", type=share, metavar="F", help=text)
+            wrapped = option(wrapped)
         hint = f"Any config key; a bare one is of section {section}." if section else "Any config key."
         wrapped = click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help=hint)(wrapped)
         return click.option("--config", "config_file", type=FILE, help="Settings (TOML).")(wrapped)
@@ -140,6 +153,61 @@ def column_option(function):
         callback=lambda _context, _option, given: dict(map(_split_column, given)),
         help="Where your table has another name: theta_e_arcsec=einstein_radius.",
     )(function)
+
+
+def reading_options(function):
+    """Give a command the options that say how images are to be read; it receives ``reading``, for `open_pairs`.
+
+    These are ``--column``, ``--bands`` and ``--pixel-scale``.
+
+    Parameters
+    ----------
+    function : callable
+        The command's function.
+
+    Returns
+    -------
+    function : callable
+        With the options.
+    """
+
+    @functools.wraps(function)
+    def with_reading(*args, columns, bands, pixel_scale, **options):
+        return function(*args, reading={"columns": columns, "bands": bands, "pixel_scale": pixel_scale}, **options)
+
+    scale = click.option(
+        "--pixel-scale", type=click.FloatRange(min=0, min_open=True), help="Arcsec a pixel, where the images tell none."
+    )
+    bands = bands_option("Bands in the order of the planes, where the images tell none.")
+    return column_option(bands(scale(with_reading)))
+
+
+def bands_option(text):
+    """Make the option ``--bands``; the command receives ``bands``, a tuple of str or None.
+
+    Parameters
+    ----------
+    text : str
+        What it is for.
+
+    Returns
+    -------
+    decorator : callable
+        To be put above a command's function.
+    """
+    return click.option(
+        "--bands",
+        metavar="NAME,...",
+        callback=lambda _context, _option, given: None if given is None else _split_bands(given),
+        help=text,
+    )
+
+
+def _split_bands(text):
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise ConfigError(f"--bands {text}", got="an empty or repeated name", expected="names such as g,r,i,z")
+    return names
 
 
 def _split_column(text):

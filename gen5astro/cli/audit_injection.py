@@ -11,10 +11,10 @@ from gen5astro.cli._common import (
     FOLDER,
     claim_file,
     claim_folder,
-    column_option,
     common_options,
     exit_code,
     progress,
+    reading_options,
     say,
     show,
 )
@@ -26,28 +26,24 @@ from gen5astro.errors import ConfigError
 @click.option("--out", required=True, type=FOLDER, help="Folder for record, page and measure.parquet.")
 @click.option("--junit", type=FILE, help="Write the gates as JUnit XML, for continuous integration.")
 @click.option("--baseline", type=FILE, help="An earlier audit.json: show what changed since.")
-@click.option(
-    "--pixel-scale", type=click.FloatRange(min=0, min_open=True), help="Arcsec a pixel, where PAIRS tell none."
-)
 @click.option("--explain", is_flag=True, help="Fit an SIE and a Sersic source to some residuals, outside the core.")
 @click.option(
     "--psf", metavar="FILE", help="PSFs for core budget and --explain: FITS with an HDU PSF_<band> a band, or `sample`."
 )
 @click.option("--normalized", is_flag=True, help="Audit the pixels as the normalizer (normalize.kind) leaves them.")
 @click.option("--self-test", is_flag=True, help="Plant faults into clean pairs and say how many are found.")
-@column_option
-@common_options("audit", spread=True)
+@reading_options
+@common_options("audit", spread=True, rejects=True)
 def command(
     pairs,
     out,
     junit,
     baseline,
-    pixel_scale,
     explain,
     psf,
     normalized,
     self_test,
-    columns,
+    reading,
     config,
     threads,
     quiet,
@@ -79,7 +75,6 @@ def command(
     """
     if self_test:
         refused = {"--junit": junit, "--baseline": baseline, "--explain": explain, "--psf": psf}
-        reading = {"columns": columns, "pixel_scale": pixel_scale}
         options = {"threads": threads, "quiet": quiet, "as_json": as_json, "force": force}
         return _self_test(pairs, reading, refused | {"--normalized": normalized}, out, config, **options)
     if pairs is None:
@@ -96,7 +91,7 @@ def command(
     _refuse_what_needs_pixels(pairs, again=again, explain=explain, psf=psf, normalized=normalized)
     earlier = baseline and load_audit(baseline)
     table = _read_again(pairs, config) if again else None
-    source = None if again else open_pairs(pairs, columns=columns, pixel_scale=pixel_scale)
+    source = None if again else open_pairs(pairs, **reading)
     images = None if psf is None else _read_psf(psf, source)
     claim_folder(out, force=force)
     if junit:
@@ -106,7 +101,7 @@ def command(
     else:
         options = {"psf": images, "normalized": normalized, "threads": threads}
         result = _measured(source, out, config, quiet=quiet, **options)
-    named = result.record | {"input": result.record["input"] | {"columns": columns, "out": str(out)}}
+    named = result.record | {"input": result.record["input"] | {"columns": reading["columns"], "out": str(out)}}
     result = replace(result, record=with_baseline(named, earlier))
     if explain:
         keep = functools.partial(write_audit, result, out, junit=junit)
@@ -210,7 +205,8 @@ def _self_test(pairs, reading, refused, out, config, *, threads, quiet, as_json,
 
     _refuse(refused, "an audit of PAIRS")
     if pairs is None:
-        _refuse({"--pixel-scale": reading["pixel_scale"], "--column": reading["columns"]}, "PAIRS, which it speaks of")
+        named = {"columns": "--column", "bands": "--bands", "pixel_scale": "--pixel-scale"}
+        _refuse({named[name]: value for name, value in reading.items()}, "PAIRS, which it speaks of")
     elif is_table(pairs):
         raise ConfigError("--self-test", got=f"{pairs}, a measurement table", expected="pairs, to plant faults into")
     plan = plan_sets(config)

@@ -144,8 +144,8 @@ class Arcs:
             The columns of `needed_columns`, ``center_x``, ``center_y`` and ``source_mag_<band>``.
         numbers : int array, (n,)
             Numbers of the injections, of which each has noise of its own.
-        psf : float64 array, (band, k, k)
-            PSF of each band.
+        psf : float64 array, (band, k, k) or (n, band, k, k)
+            PSF of each band, of all ctrls or of each.
         sky_sigma : float64 array, (n, band)
             Noise of the sky a pixel [nanomaggy].
 
@@ -156,7 +156,7 @@ class Arcs:
         measured : dict of array, (n,)
             ``magnification`` and ``arc_snr``, of the arc without the fault.
         """
-        arcs, magnification = self._render(parameters, ctrl.shape[2:], psf)
+        arcs, magnification = self._render_each(parameters, ctrl.shape[2:], psf)
         if self.config.poisson:
             for arc, number in zip(arcs, numbers, strict=True):
                 _add_photon_noise(arc, self.config.gain_electrons_per_nmgy, self._generator(number, _ARC_NOISE))
@@ -166,6 +166,13 @@ class Arcs:
                 self._plant(stamp[at : at + 1], ctrl[at : at + 1], sky_sigma[at : at + 1], number)
         arc_snr = np.sqrt(((arcs / sky_sigma[:, :, None, None]) ** 2).sum((1, 2, 3)))
         return stamp, {"magnification": magnification, "arc_snr": arc_snr}
+
+    def _render_each(self, parameters, shape, psf):
+        if psf.ndim == 3:
+            return self._render(parameters, shape, psf)
+        rows = [{name: values[at : at + 1] for name, values in parameters.items()} for at in range(len(psf))]
+        rendered = [self._render(row, shape, own) for row, own in zip(rows, psf, strict=True)]
+        return tuple(np.concatenate(each) for each in zip(*rendered, strict=True))
 
     def _render(self, parameters, shape, psf):
         if self.config.engine == "native":
@@ -190,7 +197,7 @@ def _add_photon_noise(arc, electrons, rng):
     arc += (rng.poisson(expected) - expected) / electrons
 
 
-def pair_block(stamp, ctrl, catalog, numbers, *, bands, pixel_scale):
+def pair_block(stamp, ctrl, catalog, numbers, *, bands, pixel_scale, psf=None):
     """Make a block of pairs, counted and digested as if they had been read.
 
     Parameters
@@ -205,6 +212,8 @@ def pair_block(stamp, ctrl, catalog, numbers, *, bands, pixel_scale):
         Band names.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    psf : float array, (n, band, k, k), optional
+        PSF of each pair, where each has its own.
 
     Returns
     -------
@@ -227,4 +236,5 @@ def pair_block(stamp, ctrl, catalog, numbers, *, bands, pixel_scale):
         census=census,
         bands=bands,
         pixel_scale=pixel_scale,
+        psf=None if psf is None else psf.astype(np.float32),
     )

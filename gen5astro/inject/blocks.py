@@ -175,9 +175,11 @@ def _block(hosts, start, stop, seed, config, planted):
     rows = draws["host"]
     ctrl, draws["center_x"], draws["center_y"] = cut_hosts(hosts, rows, config.size)
     arcs = Arcs(seed=seed, config=config, planted=planted, bands=hosts.bands, pixel_scale=hosts.pixel_scale)
-    stamp, measured = arcs.add(ctrl, draws, numbers, psf=hosts.psf, sky_sigma=hosts.sky_sigma[rows])
+    psf = hosts.psf_of(rows)
+    stamp, measured = arcs.add(ctrl, draws, numbers, psf=psf, sky_sigma=hosts.sky_sigma[rows])
     catalog = _catalog(hosts, draws | measured, start, seed)
-    return pair_block(stamp, ctrl, catalog, numbers, bands=hosts.bands, pixel_scale=hosts.pixel_scale)
+    told = {"bands": hosts.bands, "pixel_scale": hosts.pixel_scale, "psf": psf if psf.ndim == 4 else None}
+    return pair_block(stamp, ctrl, catalog, numbers, **told)
 
 
 def _catalog(hosts, draws, start, seed):
@@ -191,7 +193,6 @@ def _catalog(hosts, draws, start, seed):
     }
     if "brickname" in hosts.catalog:
         catalog["brickname"] = hosts.catalog["brickname"][rows]
-    for band, fwhm in zip(hosts.bands, hosts.psf_fwhm_arcsec, strict=True):
-        catalog[f"psfsize_{band}"] = np.full(len(rows), fwhm)
+    catalog |= {f"psfsize_{band}": fwhm for band, fwhm in zip(hosts.bands, hosts.fwhm_of(rows).T, strict=True)}
     shown = [name for name in COLUMN_NOTES if name in draws] + [f"source_mag_{band}" for band in hosts.bands]
     return catalog | {name: draws[name] for name in shown}

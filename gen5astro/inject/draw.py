@@ -85,7 +85,8 @@ def draw_injections(hosts, start, stop, *, seed, config):
 def _check(hosts, config):
     unknown = set(hosts.bands) - set(COLORS)
     if unknown:
-        raise ConfigError(f"bands of {hosts.label}", got=", ".join(sorted(unknown)), expected="g, r, z")
+        got, remedy = ", ".join(sorted(unknown)), "choose among the bands of cutouts with --bands g,r,z"
+        raise ConfigError(f"bands of {hosts.label}", got=got, expected="g, r, z", remedy=remedy)
     if config.z_source[1] <= config.z_lens[0]:
         raise ConfigError("inject.z_source", got=config.z_source, expected=f"redshifts behind {config.z_lens}")
     if not 0 <= config.source_offset <= 0.8:
@@ -97,7 +98,8 @@ def _check(hosts, config):
 
 
 def _draw_one(hosts, host, rng, config):
-    dispersion = float(hosts.catalog["velocity_dispersion_kms"][host])
+    known = float(hosts.catalog["velocity_dispersion_kms"][host])
+    dispersion = known if known > 0 else config.velocity_dispersion_kms
     lens = _draw_lens(dispersion, rng, config)
     theta_e = lens["theta_e_arcsec"]
     offset = config.source_offset * theta_e * math.sqrt(rng.random())

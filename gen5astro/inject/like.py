@@ -4,7 +4,6 @@ What a failed set should have been, row for row, to be audited beside it.
 """
 
 import dataclasses
-import itertools
 import json
 from dataclasses import dataclass, field
 
@@ -12,12 +11,13 @@ import numpy as np
 
 from gen5astro.config import InjectConfig, as_dict
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ColumnError, ConfigError, RejectedError, SchemaError, closest
+from gen5astro.errors import ColumnError, ConfigError, SchemaError, closest
 from gen5astro.inject.arcs import NATIVE_COLUMNS, Arcs, adapt_draws, check_engine, cut_hosts, needed_columns, pair_block
 from gen5astro.inject.blocks import RECORD_KEY, describe_injection, pair_writer
 from gen5astro.inject.faults import parse_fault
 from gen5astro.io import open_pairs
 from gen5astro.io.pairs import BlockRef, PairSource, Reject
+from gen5astro.io.rejects import check_rejects
 from gen5astro.kernels.psf import profile_psf
 from gen5astro.sample.hosts import Hosts, measure_sky_sigma
 from gen5astro.settings import from_dict
@@ -117,7 +117,7 @@ class Outcome:
     other_ctrls: int = 0
 
 
-def open_like(path, *, columns=None):
+def open_like(path, *, columns=None, **reading):
     """Open pairs to make again.
 
     Parameters
@@ -126,6 +126,8 @@ def open_like(path, *, columns=None):
         Pairs of any kind that `gen5astro.io.open_pairs` opens.
     columns : dict of str to str, optional
         Our name to theirs, of any column that arcs are rendered from.
+    **reading
+        Other options of `gen5astro.io.open_pairs`.
 
     Returns
     -------
@@ -135,7 +137,9 @@ def open_like(path, *, columns=None):
     ours = {*NATIVE_COLUMNS, "center_x", "center_y"} - {"theta_e_arcsec"}
     given = columns or {}
     renamed = {name: column for name, column in given.items() if name in ours or name.startswith("source_mag_")}
-    source = open_pairs(path, columns={name: column for name, column in given.items() if name not in renamed})
+    source = open_pairs(
+        path, columns={name: column for name, column in given.items() if name not in renamed}, **reading
+    )
     return Likeness(source, renamed, _read_record(source))
 
 
@@ -197,7 +201,7 @@ def inject_like(likeness, hosts, *, seed, config, fault=None, block=256, threads
         raise SchemaError(f"hosts {hosts.label}", got=got, expected=f"{expected}, as {source.label}")
     arcs = Arcs(seed=seed, config=config, planted=planted, bands=source.bands, pixel_scale=source.pixel_scale)
     again = _Again(likeness, hosts, arcs)
-    again.check(likeness.read(BlockRef(0, 1))[0].catalog)
+    again.check(likeness.read(BlockRef(0, 1))[0])
     return map_blocks(again, source.blocks(block), threads=threads, spread=True)
 
 
@@ -213,7 +217,7 @@ class _Again:
         block, rejects = self.likeness.read(ref)
         if not len(block):
             return block, rejects, 0
-        self.check(block.catalog)
+        self.check(block)
         ctrl, catalog, psfs, sky_sigma = self._of_ctrls(block) if self.hosts is None else self._of_hosts(block)
         catalog = adapt_draws(catalog, self.arcs.config)
         self._check_numbers(catalog)
@@ -224,13 +228,14 @@ class _Again:
             parts.append(self.arcs.add(ctrl[one], rows, block.row[one], psf=psf, sky_sigma=sky_sigma[one]))
         stamp = np.concatenate([each for each, _ in parts])
         catalog |= {name: np.concatenate([each[name] for _, each in parts]) for name in parts[0][1]}
-        options = {"bands": block.bands, "pixel_scale": block.pixel_scale}
+        own = block.psf if self.hosts is None or self.hosts.psf_index is None else np.stack(psfs)
+        options = {"bands": block.bands, "pixel_scale": block.pixel_scale, "psf": own}
         made = pair_block(stamp, ctrl, catalog, block.row, **options)
         return made, rejects, int(np.sum(made.digest[:, 1] != block.digest[:, 1]))
 
-    def check(self, catalog):
+    def check(self, block):
         """Refuse a table that lacks a column, naming all that it lacks."""
-        missing = [name for name in self._needed() if name not in catalog]
+        missing = [name for name in self._needed(own_psf=block.psf is not None) if name not in block.catalog]
         if missing:
             raise ColumnError(
                 f"columns of {self.likeness.source.label}",
@@ -239,8 +244,9 @@ class _Again:
                 remedy="name yours with --column NAME=COLUMN",
             )
 
-    def _needed(self):
-        from_hosts = ("host_id",) if self.hosts is not None else _psf_columns(self.arcs.bands)
+    def _needed(self, *, own_psf):
+        from_ctrls = () if own_psf else _psf_columns(self.arcs.bands)
+        from_hosts = from_ctrls if self.hosts is None else ("host_id",)
         return (*_all_columns(self.arcs.config, self.arcs.bands), *from_hosts)
 
     def _check_numbers(self, catalog):
@@ -263,24 +269,27 @@ class _Again:
         if height != width:
             raise SchemaError(self.likeness.source.label, got=f"{height} x {width} pix", expected="square images")
         ctrl, center_x, center_y = cut_hosts(self.hosts, rows, width)
-        sizes = zip(_psf_columns(self.hosts.bands), self.hosts.psf_fwhm_arcsec, strict=True)
-        catalog = block.catalog | {name: np.full(len(rows), fwhm) for name, fwhm in sizes}
+        sizes = zip(_psf_columns(self.hosts.bands), self.hosts.fwhm_of(rows).T, strict=True)
+        catalog = block.catalog | dict(sizes)
         catalog |= {"center_x": center_x, "center_y": center_y}
-        return ctrl, catalog, itertools.repeat(self.hosts.psf), self.hosts.sky_sigma[rows]
+        psfs = [self.hosts.psf_of(row) for row in rows]
+        return ctrl, catalog, psfs, self.hosts.sky_sigma[rows]
 
     def _of_ctrls(self, block):
         middle = {
             name: np.full(len(block), (side - 1) / 2)
             for name, side in zip(("center_y", "center_x"), block.ctrl.shape[2:], strict=True)
         }
-        sizes = np.stack([block.catalog[name] for name in _psf_columns(block.bands)], axis=1) / block.pixel_scale
-        beta = self.arcs.config.moffat_beta
-        return (
-            block.ctrl,
-            middle | block.catalog,
-            (np.stack([_moffat_psf(fwhm, beta) for fwhm in row]) for row in sizes),
-            measure_sky_sigma(block.ctrl),
-        )
+        psfs = (self._psf_of(block, at) for at in range(len(block)))
+        return block.ctrl, middle | block.catalog, psfs, measure_sky_sigma(block.ctrl)
+
+    def _psf_of(self, block, at):
+        """PSF of a pair: its own, or profiles of the widths that the table states."""
+        if block.psf is not None and np.isfinite(block.psf[at]).all():
+            return block.psf[at].astype(np.float64)
+        unknown = np.full(len(block), np.nan)
+        sizes = [block.catalog.get(name, unknown)[at] / block.pixel_scale for name in _psf_columns(block.bands)]
+        return np.stack([_moffat_psf(size, self.arcs.config.moffat_beta) for size in sizes])
 
 
 def _all_columns(config, bands):
@@ -319,7 +328,8 @@ def write_like(likeness, hosts, path, *, seed, config, max_reject_fraction, faul
     threads : int, optional
         Default: the processors that this process may use.
     **options
-        ``force``, whether a file that is there may be replaced; ``advance``, called with the number of rows done.
+        ``force``, whether a file that is there may be replaced; ``advance``, called with the number of rows done;
+        ``on_rejects``, called with the list of rejects, also where they are too many.
 
     Returns
     -------
@@ -345,15 +355,8 @@ def write_like(likeness, hosts, path, *, seed, config, max_reject_fraction, faul
             outcome.other_ctrls += other_ctrls
             if advance is not None:
                 advance(len(made) + len(rejects))
-        _check_rejects(source, outcome.rejects, max_reject_fraction)
+        if options.get("on_rejects") is not None:
+            options["on_rejects"](outcome.rejects)
+        counts = {"n_in": source.n_rows, "n_ok": outcome.pairs}
+        check_rejects(source.label, outcome.rejects, **counts, allowed=max_reject_fraction)
     return outcome
-
-
-def _check_rejects(source, rejects, allowed):
-    if len(rejects) > allowed * source.n_rows:
-        raise RejectedError(
-            source.label,
-            got=f"{len(rejects)} of {source.n_rows} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
-            expected=f"at most {allowed:.2%}",
-            remedy="mend the rows, or allow more with --set audit.max_reject_fraction=F",
-        )

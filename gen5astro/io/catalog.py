@@ -1,4 +1,4 @@
-"""Tables: the column names that we know, the names that others give them, and pairs that a table points to.
+"""Tables: the column names that we know, the names that others give them, and catalogs made of their columns.
 
 A column is found under its canonical name, under one of `ALIASES` (case and underscores do not matter), or where an
 override says.
@@ -14,21 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro.errors import ColumnError, FormatError, MissingFileError, closest
-from gen5astro.io.ingest import BlockFiller, find_reference
-from gen5astro.io.notes import column_notes, scale_note
-from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
-from gen5astro.io.pairs import block_refs
 from gen5astro.io.values import as_numbers, as_text
 
 __all__ = [
     "ALIASES",
     "DEFAULT_PIXEL_SCALE",
-    "REFERENCE_ROWS",
+    "IMAGE_COLUMNS",
     "WANTED",
-    "TablePairs",
+    "WANTED_OF_HOSTS",
     "assemble_catalog",
     "read_table",
-    "read_wire_image",
     "resolve_columns",
 ]
 
@@ -37,6 +32,13 @@ ALIASES = {
     "ctrl_stamp_npz": ("ctrl_npz", "ctrl", "ctrl_stamp", "ctrl_bytes", "control_npz", "control", "control_stamp_npz"),
     "stamp_path": ("stamp_file", "stamp_filename", "injected_path"),
     "ctrl_path": ("ctrl_stamp_path", "ctrl_file", "ctrl_filename", "control_path"),
+    "image_npz": ("cutout_npz", "image", "cutout", "image_bytes", "cutout_bytes"),
+    "image_path": ("image_file", "image_filename", "cutout_path", "cutout_file"),
+    "psf_npz": ("psf_bytes", "psf"),
+    "psf_path": ("psf_file", "psf_filename", "copsf_path"),
+    "image_array": ("image_flux", "cutout_array"),
+    "stamp_array": ("image_stamp", "injected_array"),
+    "ctrl_array": ("image_ctrl", "ctrl_stamp_array", "control_array"),
     "pair_id": ("id", "objid", "object_id", "task_id", "sample_id"),
     "ra": ("ra_deg", "raj2000", "ra_j2000", "alpha_j2000", "right_ascension"),
     "dec": ("dec_deg", "decl", "dej2000", "dec_j2000", "delta_j2000", "declination"),
@@ -45,17 +47,21 @@ ALIASES = {
     "host_id": ("host", "galaxy_id", "galaxy", "lrg_id", "host_index", "target_id"),
     "brickname": ("brick", "brick_name"),
     "region_split": ("split", "subset"),
+    "velocity_dispersion_kms": ("velocity_dispersion", "sigma_v", "veldisp", "vdisp"),
 }
 """Other names of each canonical column, the likeliest first."""
 
 DEFAULT_PIXEL_SCALE = 0.262
 """Pixel scale of the Legacy Surveys' cutouts [arcsec / pix], for input that states none."""
 
-REFERENCE_ROWS = 1000
-"""How many rows are tried for the first good pair before an input is given up."""
+IMAGE_COLUMNS = frozenset(name for name in ALIASES if name.endswith(("_npz", "_path", "_array")))
+"""Canonical columns that hold images or name their files; they are no part of a catalog."""
 
 WANTED = ("ra", "dec", "theta_e_arcsec", "arc_snr", "host_id")
 """Columns that a gate or a split is the poorer without."""
+
+WANTED_OF_HOSTS = ("ra", "dec", "velocity_dispersion_kms")
+"""Columns that an injection is the poorer without."""
 
 _ALWAYS = ("pair_id", *WANTED)
 _TEXT = frozenset({"pair_id", "host_id", "brickname", "region_split"})
@@ -152,6 +158,7 @@ def assemble_catalog(columns, mapping, *, first_row, count):
         If a column of numbers holds something else.
     """
     catalog = {}
+    mapping = {canonical: name for canonical, name in mapping.items() if canonical not in IMAGE_COLUMNS}
     for canonical in (*_ALWAYS, *mapping):
         values = columns.get(mapping.get(canonical))
         if canonical in catalog or (values is None and canonical not in _ALWAYS):
@@ -235,152 +242,3 @@ _TABLE_FORMATS = {
     ".vot": {"format": "votable"},
     ".xml": {"format": "votable"},
 }
-
-
-class TablePairs:
-    """Pairs whose images lie in files that a table names.
-
-    Parameters
-    ----------
-    path : path-like
-        A table with columns stamp_path and ctrl_path: .npz, .npy or FITS files, relative to the table's folder.
-    columns : dict of str to str, optional
-        Canonical name to column, where the names do not tell.
-    bands : sequence of str, optional
-        Band names in the order of the planes; by default those of the first good pair.
-    pixel_scale : float, optional
-        Pixel scale [arcsec / pix]; by default what the first good stamp says (FITS), then that of the Legacy Surveys.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such table.
-    FormatError
-        If it is no table, or no pair can be read.
-    ColumnError
-        If a column is missing or of another type.
-    """
-
-    def __init__(self, path, *, columns=None, bands=None, pixel_scale=None):
-        self.label = str(path)
-        self._folder = Path(path).parent
-        table = read_table(path)
-        mapping = resolve_columns(table, columns, required=("stamp_path", "ctrl_path"))
-        matched = dict(mapping)
-        self._paths = {name: as_text(table.pop(mapping.pop(f"{name}_path"))) for name in ("stamp", "ctrl")}
-        self.n_rows = len(self._paths["stamp"])
-        self._catalog = assemble_catalog(table, mapping, first_row=0, count=self.n_rows)
-        self.bands = None if bands is None else tuple(bands)
-        first_rows = ((row, self._reader(row)) for row in range(min(self.n_rows, REFERENCE_ROWS)))
-        reference = find_reference(first_rows, label=self.label)
-        self.bands, self.shape = reference.bands, reference.shape
-        stated = pixel_scale or reference.pixel_scale
-        self.pixel_scale = float(stated or DEFAULT_PIXEL_SCALE)
-        extra = [name for name in table if name not in mapping.values()]
-        self.notes = column_notes(matched, wanted=WANTED, extra=extra) + (
-            () if stated else scale_note(self.pixel_scale)
-        )
-
-    def blocks(self, size):
-        """Cut the rows into blocks.
-
-        Parameters
-        ----------
-        size : int
-            Rows of a block.
-
-        Returns
-        -------
-        refs : iterator of BlockRef
-            In order.
-        """
-        return block_refs(self.n_rows, size)
-
-    def read(self, ref):
-        """Read a block; thread-safe.
-
-        Parameters
-        ----------
-        ref : BlockRef
-            Which rows.
-
-        Returns
-        -------
-        block : PairBlock
-            The good rows.
-        rejects : list of Reject
-            The bad ones.
-        """
-        filler = BlockFiller(ref.stop - ref.start, bands=self.bands, shape=self.shape, pixel_scale=self.pixel_scale)
-        for row in range(ref.start, ref.stop):
-            filler.add(row, self._reader(row))
-        catalog = {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
-        return filler.finish(catalog, ref.start)
-
-    def positions(self):
-        """Read where on the sky all rows are, good or bad.
-
-        Returns
-        -------
-        ra, dec : float64 array, (n,)
-            Positions [deg]; NaN where unknown.
-        """
-        return tuple(self._catalog.get(name, np.full(self.n_rows, np.nan)) for name in ("ra", "dec"))
-
-    def _reader(self, row):
-        def read(name):
-            text = self._paths[name][row]
-            if text == "":
-                raise MissingFileError(f"{name}_path", got="no path", expected="a file")
-            return read_wire_image(self._folder / str(text), bands=self.bands)
-
-        return read
-
-
-def read_wire_image(path, *, bands=None):
-    """Read an image file by its ending: .npz, .npy, or FITS.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    bands : sequence of str, optional
-        Which bands, in which order.
-
-    Returns
-    -------
-    image : WireImage
-        Pixels as stored; of a FITS file, in nanomaggies.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such file.
-    FormatError
-        If it is broken or does not hold these bands.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"{path}", got="no such file", expected="an image")
-    decode = {".npz": decode_npz, ".npy": decode_npy}.get(path.suffix.lower())
-    if decode is None:
-        return _read_fits(path, bands)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FormatError("image", got=f"{path.stat().st_size} bytes", expected=f"at most {MAX_BYTES}")
-        return decode(path.read_bytes(), bands=bands)
-    except FormatError as error:
-        what = f"{path}: {error.what}"
-        raise FormatError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
-
-
-def _read_fits(path, bands):
-    from gen5astro.io.fits import read_image
-
-    image = read_image(path)
-    bands = image.bands if bands is None else tuple(bands)
-    missing = [band for band in bands if band not in image.bands]
-    if missing:
-        raise FormatError(f"{path}", got=f"bands {', '.join(image.bands)}", expected=f"a plane of band {missing[0]}")
-    order = [image.bands.index(band) for band in bands]
-    return WireImage(np.ascontiguousarray(image.pixels[order]), "chw", bands, image.pixel_scale)

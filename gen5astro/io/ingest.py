@@ -3,15 +3,19 @@
 The pass itself is C (``ext/ingest.c``); `ingest_row` is its face, and `BlockFiller` makes a block of many.
 """
 
-from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
 from gen5astro import _core
 from gen5astro.errors import FormatError, Gen5Error, ShapeError
-from gen5astro.io.pairs import PairBlock, Reject
+from gen5astro.io.beside import SCALE_TOLERANCE, fit_psf
+from gen5astro.io.pairs import CutoutBlock, PairBlock, Reject
 
-__all__ = ["BlockFiller", "find_reference", "ingest_row"]
+__all__ = ["PAIR", "BlockFiller", "Reference", "find_reference", "ingest_row"]
+
+PAIR = ("stamp", "ctrl")
+"""The images of a pair."""
 
 _VOTERS = 20
 
@@ -64,6 +68,31 @@ def ingest_row(wire, out, *, layout="chw", census=None):
     return census, _core.ingest(wire, out, census, wire.dtype.str, layout)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What the images of an input are like: every one has to have these bands and this shape.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        Band names.
+    shape : tuple of int
+        ``(y, x)``.
+    pixel_scale : float, optional
+        Pixel scale [arcsec / pix], where images tell.
+    facts : tuple of str
+        Columns that the images tell, of ``ra``, ``dec`` and ``masked_fraction``.
+    psf_side : int, optional
+        Side of the PSF images [pix], where images have one.
+    """
+
+    bands: tuple[str, ...]
+    shape: tuple[int, int]
+    pixel_scale: float | None = None
+    facts: tuple[str, ...] = ()
+    psf_side: int | None = None
+
+
 class BlockFiller:
     """A block while its rows are read: good ones ingested side by side, bad ones set down with their reason.
 
@@ -71,51 +100,77 @@ class BlockFiller:
     ----------
     capacity : int
         Most rows that will be added.
-    bands : sequence of str
-        Band names that every image must have.
-    shape : tuple of int
-        ``(y, x)`` that every image must have.
+    reference : Reference
+        What every image must be like.
     pixel_scale : float
-        Pixel scale [arcsec / pix].
+        Pixel scale of the block [arcsec / pix].
+    checked : bool
+        Whether an image that states another pixel scale is bad.
+    members : tuple of str
+        Names of the images of a row: those of a pair, or one.
     """
 
-    def __init__(self, capacity, *, bands, shape, pixel_scale):
-        self._bands = tuple(bands)
-        self._pixel_scale = float(pixel_scale)
-        self._pixels = [np.empty((capacity, len(self._bands), *shape), np.float32) for _ in range(2)]
-        self._census = np.empty((capacity, 2, len(self._bands), 4))
-        self._digest = np.empty((capacity, 2), np.uint64)
+    def __init__(self, capacity, reference, *, pixel_scale, checked=True, members=PAIR):
+        self._reference = reference
+        self._pixel_scale, self._checked = float(pixel_scale), checked
+        self._members = members
+        bands = len(reference.bands)
+        self._pixels = [np.empty((capacity, bands, *reference.shape), np.float32) for _ in members]
+        self._census = np.empty((capacity, len(members), bands, 4))
+        self._digest = np.empty((capacity, len(members)), np.uint64)
+        self._facts = {name: np.full(capacity, np.nan) for name in reference.facts}
+        side = reference.psf_side
+        self._psf = None if side is None else np.full((capacity, bands, side, side), np.nan, np.float32)
         self._rows = []
         self.rejects = []
 
     def add(self, row, read):
-        """Read and ingest one pair, or set it down as a reject.
+        """Read and ingest the images of one row, or set it down as a reject.
 
         Parameters
         ----------
         row : int
             Row number in the input.
         read : callable
-            Returns the `~gen5astro.io.npz.WireImage` of ``"stamp"`` and of ``"ctrl"``, or raises a `Gen5Error`.
+            Returns the `~gen5astro.io.npz.WireImage` of a member, ``"stamp"`` or ``"ctrl"``, or raises a `Gen5Error`.
         """
+        at = len(self._rows)
         try:
-            for member, name in enumerate(("stamp", "ctrl")):
-                self._ingest(member, name, read(name))
+            images = []
+            for member, name in enumerate(self._members):
+                images.append(read(name))
+                self._ingest(member, name, images[-1])
+            if self._psf is not None:
+                self._psf[at] = self._psf_of(images)
         except Gen5Error as error:
             self.rejects.append(Reject(row, str(error)))
-        else:
-            self._rows.append(row)
+            return
+        for name, values in self._facts.items():
+            values[at] = images[0].facts.get(name, np.nan)
+        self._rows.append(row)
 
     def _ingest(self, member, name, image):
-        at, out = len(self._rows), self._pixels[member]
-        if image.bands != self._bands or image.shape != out.shape[2:]:
+        at, out, bands = len(self._rows), self._pixels[member], self._reference.bands
+        if image.bands != bands or image.shape != out.shape[2:]:
             got = f"bands {','.join(image.bands)} of shape {image.shape}"
-            raise ShapeError(name, got=got, expected=f"bands {','.join(self._bands)} of shape {out.shape[2:]}")
+            raise ShapeError(name, got=got, expected=f"bands {','.join(bands)} of shape {out.shape[2:]}")
+        stated = image.pixel_scale if self._checked else None
+        if stated is not None and not _is_close(stated, self._pixel_scale):
+            expected = f"{self._pixel_scale:g}, that of the input"
+            raise FormatError(name, got=f"a pixel scale of {stated:g} arcsec", expected=expected)
         census, digest = ingest_row(image.pixels, out[at], layout=image.layout, census=self._census[at, member])
         self._digest[at, member] = digest
-        empty = [band for band, finite in zip(self._bands, census[:, 0], strict=True) if finite == 0]
+        empty = [band for band, finite in zip(bands, census[:, 0], strict=True) if finite == 0]
         if empty:
             raise FormatError(name, got=f"no finite pixel in band {', '.join(empty)}", expected="some in every band")
+
+    def _psf_of(self, images):
+        """PSF of a row, from the first of its images that has one for every band; NaN if none has."""
+        for image in images:
+            if all(band in image.psf for band in self._reference.bands):
+                planes = [image.psf[band] for band in self._reference.bands]
+                return fit_psf(planes, self._reference.psf_side, what="PSF")
+        return np.nan
 
     def finish(self, catalog, first_row):
         """Make the block.
@@ -123,36 +178,43 @@ class BlockFiller:
         Parameters
         ----------
         catalog : dict of array
-            Columns of all rows that were added, good or bad.
+            Columns of all rows that were added, good or bad. What the images tell stands in where it has no value.
         first_row : int
             Number of the row that the columns begin with.
 
         Returns
         -------
-        block : PairBlock
+        block : PairBlock or CutoutBlock
             The good rows.
         rejects : list of Reject
             The bad ones.
         """
         count = len(self._rows)
         row = np.array(self._rows, np.int64)
-        block = PairBlock(
-            stamp=self._pixels[0][:count],
-            ctrl=self._pixels[1][:count],
-            catalog={name: values[row - first_row] for name, values in catalog.items()},
+        chosen = {name: values[row - first_row] for name, values in catalog.items()}
+        for name, values in self._facts.items():
+            known = chosen.get(name, np.full(count, np.nan))
+            # A column of text by that name is the table's own affair.
+            if known.dtype.kind == "f":
+                chosen[name] = np.where(np.isnan(known), values[:count], known)
+        block = (PairBlock if self._members == PAIR else CutoutBlock)(
+            **{name: pixels[:count] for name, pixels in zip(self._members, self._pixels, strict=True)},
+            catalog=chosen,
             row=row,
             digest=self._digest[:count],
             census=self._census[:count],
-            bands=self._bands,
+            bands=self._reference.bands,
             pixel_scale=self._pixel_scale,
+            psf=None if self._psf is None else self._psf[:count],
         )
         return block, self.rejects
 
 
-def find_reference(candidates, *, label):
-    """Stamp of a pair such as most of the first ones are; every other image has to have its bands and shape.
+def find_reference(candidates, *, label, members=PAIR):
+    """Find out what the images of an input are like, from most of the first ones.
 
-    The first twenty good pairs vote, as far as it takes; where rows are few or bad, those that there are.
+    The first twenty good rows vote on bands and shape, as far as it takes; where rows are few or bad, those that there
+    are. The pixel scale is what most of those state that won.
 
     Parameters
     ----------
@@ -160,11 +222,13 @@ def find_reference(candidates, *, label):
         ``(row, read)`` as `BlockFiller.add` takes them.
     label : str
         What to call the input in messages.
+    members : tuple of str
+        Names of the images of a row.
 
     Returns
     -------
-    image : WireImage
-        As stored, of the first pair of its kind.
+    reference : Reference
+        What every image must be like.
 
     Raises
     ------
@@ -173,26 +237,54 @@ def find_reference(candidates, *, label):
     """
     first = None
     count = 0
-    kinds, votes = {}, Counter()
+    kinds = {}
     for row, read in candidates:
         count += 1
         try:
-            image = read("stamp")
+            image = read(members[0])
+            others = {name: read(name) for name in members[1:]}
         except Gen5Error as error:
             first = first or Reject(row, str(error))
             continue
-        trial = BlockFiller(1, bands=image.bands, shape=image.shape, pixel_scale=1.0)
-        trial.add(row, read)
+        images = {members[0]: image} | others
+        found = _describe(images.values())
+        trial = BlockFiller(1, found, pixel_scale=found.pixel_scale or 1.0, members=members)
+        trial.add(row, images.__getitem__)
         if trial.rejects:
             first = first or trial.rejects[0]
             continue
-        kind = (image.bands, image.shape)
-        kinds.setdefault(kind, image)
-        votes[kind] += 1
-        if votes.total() == _VOTERS or votes[kind] > _VOTERS // 2:
+        votes = kinds.setdefault((found.bands, found.shape), [])
+        votes.append(found)
+        if sum(map(len, kinds.values())) == _VOTERS or len(votes) > _VOTERS // 2:
             break
-    if votes:
-        return kinds[votes.most_common(1)[0][0]]
+    if kinds:
+        return _agree(max(kinds.values(), key=len))
+    what = "pair" if members == PAIR else "image"
     if first is None:
-        raise FormatError(label, got="no rows", expected="at least one pair")
-    raise FormatError(label, got=f"no readable pair in the first {count} rows; row {first.row}: {first.reason}")
+        raise FormatError(label, got="no rows", expected=f"at least one {what}")
+    raise FormatError(label, got=f"no readable {what} in the first {count} rows; row {first.row}: {first.reason}")
+
+
+def _describe(images):
+    """What the images of one row are like."""
+    image, *_ = images
+    sides = [len(plane) for each in images for plane in each.psf.values()]
+    psf_side = max(sides) // 2 * 2 + 1 if sides else None
+    return Reference(image.bands, image.shape, image.pixel_scale, tuple(image.facts), psf_side)
+
+
+def _is_close(scale, other):
+    return abs(scale / other - 1) <= SCALE_TOLERANCE
+
+
+def _agree(votes):
+    """What images of one kind have between them."""
+    scales = [vote.pixel_scale for vote in votes if vote.pixel_scale is not None]
+    sides = [vote.psf_side for vote in votes if vote.psf_side is not None]
+    return Reference(
+        votes[0].bands,
+        votes[0].shape,
+        max(scales, key=lambda scale: sum(_is_close(scale, other) for other in scales)) if scales else None,
+        tuple(dict.fromkeys(name for vote in votes for name in vote.facts)),
+        max(sides, default=None),
+    )

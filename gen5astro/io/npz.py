@@ -1,9 +1,10 @@
 """Images in NumPy's own formats: npz archives, as pair tables hold them, and npy.
 
 An archive holds one plane a band (``image_g``, ``image_r``, ...) or one cube (``image``, ``cutout``, ``arr_0`` or
-``data``); other members may stand beside. The zip is walked here rather than by `zipfile`, which takes most of the time
-that a small archive takes: sizes are bounded before anything is inflated, checksums are checked, and nothing is ever
-unpickled.
+``data``). Beside it may stand ``invvar``, ``ivar`` or ``weight``, ``mask`` and ``psf``, each as one array or as one
+plane a band (``invvar_g``, ...), for what `gen5astro.io.beside` does with them; and any other member. The zip is walked
+here rather than by `zipfile`, which takes most of the time that a small archive takes: sizes are bounded before
+anything is inflated, checksums are checked, and nothing is ever unpickled.
 """
 
 import io
@@ -11,12 +12,13 @@ import math
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
 from gen5astro.errors import FormatError
+from gen5astro.io.beside import blank_unmeasured, flagged_fraction
 
 __all__ = ["MAX_BYTES", "WireImage", "decode_npy", "decode_npz", "encode_npz"]
 
@@ -24,6 +26,8 @@ MAX_BYTES = 64 << 20
 """Most bytes that the members of one archive may inflate to."""
 
 _CUBES = ("image", "cutout", "arr_0", "data")
+_WEIGHTS = ("invvar", "ivar", "weight")
+_BESIDE = re.compile(rf"({'|'.join(_WEIGHTS)}|mask|psf)(?:_[A-Za-z]\d?)?")
 _PLANE = re.compile(r"image_([A-Za-z]\d?)")
 _BAND_ORDER = "ugrizy"
 _DEFAULT_BANDS = ("g", "r", "z")
@@ -50,12 +54,18 @@ class WireImage:
         Band names in the order of the planes.
     pixel_scale : float, optional
         Pixel scale [arcsec / pix], where the file tells.
+    facts : dict of str to float
+        Of the columns ``ra``, ``dec`` [deg] and ``masked_fraction`` those that the file tells.
+    psf : dict of str to array, (k, k)
+        PSF image of each band that has one, as stored.
     """
 
     pixels: np.ndarray
     layout: str
     bands: tuple[str, ...]
     pixel_scale: float | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+    psf: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def shape(self):
@@ -92,10 +102,13 @@ def decode_npz(payload, *, bands=None):
         missing = [name for name in wanted if name not in names]
         if missing:
             raise FormatError("npz", got=_listing(names), expected=f"a member {missing[0]!r}")
-        return _stack([(name, archive.read(name)) for name in wanted])
-    if cube is None:
+        image = _stack([(name, archive.read(name)) for name in wanted])
+    elif cube is None:
         raise FormatError("npz", got=_listing(names), expected="members image_g, image_r, ... or one cube 'image'")
-    return _as_cube(_decode_array(archive.read(cube), f"member {cube!r}"), bands, f"member {cube!r}")
+    else:
+        image = _as_cube(_decode_array(archive.read(cube), f"member {cube!r}"), bands, f"member {cube!r}")
+    kinds = {match[1] for name in names if (match := _BESIDE.fullmatch(name))}
+    return _with_beside(image, archive, kinds) if kinds else image
 
 
 def decode_npy(payload, *, bands=None):
@@ -260,22 +273,35 @@ def _unpack(packed, method, size, what):
 
 
 def _decode_array(content, what):
-    """Array over the bytes of an npy, without copying them."""
+    """Array of numbers over the bytes of an npy, without copying them."""
+    array = _view_array(content, what)
+    if array.dtype.kind not in "fiu":
+        raise FormatError(what, got=f"type {array.dtype}", expected="integers or floats of at most 8 bytes")
+    return array
+
+
+def _view_array(content, what):
+    """Array over the bytes of an npy, also of truth values."""
+    start, shape, fortran, dtype = _read_header(content, what)
+    if dtype.hasobject:
+        raise FormatError(what, got="Python objects, which are never unpickled", expected="an array of numbers")
+    if dtype.kind not in "fiub" or dtype.itemsize > 8:
+        raise FormatError(what, got=f"type {dtype}", expected="integers or floats of at most 8 bytes")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - start:
+        raise FormatError(what, got=f"{len(content) - start} bytes", expected=f"those of {dtype} {shape}")
+    flat = np.frombuffer(content, np.uint8, offset=start).view(dtype)
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def _read_header(content, what):
+    """Offset of the numbers of an npy, shape, whether in Fortran's order, and type."""
     if len(content) < 12 or content[:6] != b"\x93NUMPY" or content[6] not in (1, 2):
         raise FormatError(what, got="bytes that are no npy array", expected="npy of version 1 or 2")
     width = 2 if content[6] == 1 else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
     if start > min(len(content), _MAX_HEADER):
         raise FormatError(what, got="a truncated npy header", expected="an intact array")
-    shape, fortran, dtype = _parse_header(bytes(content[:start]), what)
-    if dtype.hasobject:
-        raise FormatError(what, got="Python objects, which are never unpickled", expected="an array of numbers")
-    if dtype.kind not in "fiu" or dtype.itemsize > 8:
-        raise FormatError(what, got=f"type {dtype}", expected="integers or floats of at most 8 bytes")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - start:
-        raise FormatError(what, got=f"{len(content) - start} bytes", expected=f"those of {dtype} {shape}")
-    flat = np.frombuffer(content, np.uint8, offset=start).view(dtype)
-    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    return start, *_parse_header(bytes(content[:start]), what)
 
 
 @lru_cache(maxsize=512)
@@ -290,6 +316,47 @@ def _parse_header(header, what):
 
 
 # ---- planes and cubes ----
+
+
+def _with_beside(image, archive, kinds):
+    """The image with what the members say that stand beside it."""
+    found = {kind: array for kind in kinds if (array := _read_beside(archive, kind, image.bands)) is not None}
+    chw = image.layout == "chw"
+    pixels = image.pixels if chw else np.moveaxis(image.pixels, -1, 0)
+    for kind in _WEIGHTS:
+        if kind in found:
+            pixels = blank_unmeasured(pixels, found[kind])
+    facts = {"masked_fraction": flagged_fraction(found["mask"], pixels)} if "mask" in found else {}
+    psf = {}
+    if "psf" in found:
+        planes = found["psf"] if found["psf"].ndim == 3 else [found["psf"]] * len(image.bands)
+        psf = dict(zip(image.bands, planes, strict=True))
+    pixels = np.ascontiguousarray(pixels if chw else np.moveaxis(pixels, 0, -1))
+    return replace(image, pixels=pixels, facts=facts, psf=psf)
+
+
+def _read_beside(archive, kind, bands):
+    """Array (y, x) or (band, y, x) of one kind; None where its member is no image but metadata of that name."""
+    if kind not in archive.entries:
+        names = [f"{kind}_{band}" for band in bands]
+        missing = [name for name in names if name not in archive.entries]
+        if missing:
+            raise FormatError("npz", got=_listing(archive.entries), expected=f"a member {missing[0]!r}")
+        planes = [_view_array(archive.read(name), f"member {name!r}") for name in names]
+        if len({plane.shape for plane in planes}) > 1 or planes[0].ndim != 2:
+            got = ", ".join(f"{plane.shape}" for plane in planes)
+            raise FormatError(f"members {kind}_<band>", got=f"shapes {got}", expected="one shape (y, x)")
+        return np.stack(planes)
+    content, what = archive.read(kind), f"member {kind!r}"
+    _, shape, _, dtype = _read_header(content, what)
+    if dtype.kind not in "fiub" or len(shape) < 2:
+        return None
+    array = _view_array(content, what)
+    if array.ndim == 3 and array.shape[0] != len(bands) == array.shape[2]:
+        array = np.moveaxis(array, -1, 0)
+    if array.ndim > 3 or (array.ndim == 3 and len(array) != len(bands)):
+        raise FormatError(what, got=f"shape {shape}", expected=f"(y, x), or planes of bands {', '.join(bands)}")
+    return array
 
 
 def _stack(members):
@@ -317,6 +384,6 @@ def _as_cube(array, bands, what):
     first, last = array.shape[0] == len(names), array.shape[2] == len(names)
     if first == last:
         got = f"shape {array.shape}, of which {'both ends' if first else 'neither end'} can be the bands"
-        remedy = "name them with bands" if bands is None else None
+        remedy = "name them with --bands" if bands is None else None
         raise FormatError(what, got=got, expected=f"{len(names)} planes ({', '.join(names)})", remedy=remedy)
     return WireImage(np.ascontiguousarray(array), "chw" if first else "hwc", names)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["BlockRef", "PairBlock", "PairSource", "Reject", "block_refs"]
+__all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ class PairBlock:
         Band names in the order of the planes.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    psf : float32 array, (n, band, k, k), optional
+        PSF of each pair, where the input has one for each object: of sum 1, on pixels of the images, k odd. NaN in a
+        row that has none.
     """
 
     stamp: np.ndarray
@@ -91,6 +94,44 @@ class PairBlock:
     census: np.ndarray
     bands: tuple[str, ...]
     pixel_scale: float
+    psf: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.row)
+
+
+@dataclass(frozen=True)
+class CutoutBlock:
+    """Some images of single galaxies, of one survey, shape and band list.
+
+    Parameters
+    ----------
+    image : float32 array, (n, band, y, x)
+        Fluxes [nanomaggy], C-contiguous and native-endian.
+    catalog : dict of array, (n,)
+        As in a `PairBlock`.
+    row : int64 array, (n,)
+        Row number in the input.
+    digest : uint64 array, (n, 1)
+        XXH64 of the bytes of each row (little-endian float32).
+    census : float64 array, (n, 1, band, 4)
+        As in a `PairBlock`.
+    bands : tuple of str
+        Band names in the order of the planes.
+    pixel_scale : float
+        Pixel scale [arcsec / pix].
+    psf : float32 array, (n, band, k, k), optional
+        As in a `PairBlock`.
+    """
+
+    image: np.ndarray
+    catalog: dict[str, np.ndarray]
+    row: np.ndarray
+    digest: np.ndarray
+    census: np.ndarray
+    bands: tuple[str, ...]
+    pixel_scale: float
+    psf: np.ndarray | None = None
 
     def __len__(self):
         return len(self.row)

@@ -4,45 +4,46 @@ Reading takes as much memory as a block, however large the files and their row g
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileError, SchemaError
-from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, REFERENCE_ROWS, WANTED, assemble_catalog, resolve_columns
-from gen5astro.io.ingest import BlockFiller, find_reference
-from gen5astro.io.notes import column_notes, scale_note
+from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileError, SchemaError, ShapeError
+from gen5astro.io.catalog import assemble_catalog
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
 from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet, open_file
+from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
 from gen5astro.io.values import as_numbers
 
-__all__ = ["PairWriter", "ParquetPairs", "column_names", "read_columns"]
+__all__ = ["CutoutWriter", "PairWriter", "ParquetCutouts", "ParquetPairs", "column_names", "read_columns"]
 
 ROW_GROUP = 256
 """Most pairs in a row group that we write."""
 
 _BANDS_KEY, _SCALE_KEY = b"gen5astro.bands", b"gen5astro.pixel_scale"
 _IMAGES = {"stamp": "stamp_npz", "ctrl": "ctrl_stamp_npz"}
+_PSF = "psf_npz"
 
 
 # ---- reading ----
 
 
-class ParquetPairs:
+class ParquetPairs(RowSource):
     """Pairs of one Parquet file, or of many that make one table.
 
     Parameters
     ----------
     path : path-like
-        A file, a folder of them, a glob, or a URI that fsspec understands (``s3://...``).
+        A file, a folder of them, a glob, or a URI that fsspec understands (``s3://...``). Folders named
+        ``name=value`` give a column.
     columns : dict of str to str, optional
         Canonical name to column, where the names do not tell.
     bands : sequence of str, optional
-        Band names in the order of the planes; by default what the file says, then what its first good pair holds.
+        Band names in the order of the planes; by default what the file says, then what its first good pairs hold.
     pixel_scale : float, optional
         Pixel scale [arcsec / pix]; by default what the file says, then that of the Legacy Surveys.
 
@@ -56,53 +57,37 @@ class ParquetPairs:
         If a column is missing or of another type, here or in one of many files.
     """
 
+    _columns = _IMAGES
+
     def __init__(self, path, *, columns=None, bands=None, pixel_scale=None):
         self.label = str(path)
-        files = [describe_file(name) for name in list_parquet(path)]
+        files = [describe_file(name, root=self.label) for name in list_parquet(path)]
         first = files[0]
-        self._mapping = resolve_columns(first.schema.names, columns, required=_IMAGES.values())
-        self._image_columns = {name: self._mapping[column] for name, column in _IMAGES.items()}
-        self._catalog_columns = _catalog_columns(first, self._image_columns.values())
+        given = list(dict.fromkeys(name for file in files for name in file.partition))
+        names = [*first.schema.names, *given]
+        self._mapping = self.find_columns(names, columns, self._columns.values())
+        used = list(self._columns.values())
+        if "psf_npz" in self._mapping and _is_binary(first, self._mapping["psf_npz"]):
+            used.append("psf_npz")
+        self._image_columns = {name: self._mapping[column] for name, column in self._columns.items()}
+        self._psf_column = self._mapping["psf_npz"] if "psf_npz" in used else None
+        read = [self._mapping[column] for column in used]
+        self._catalog_columns = [*_catalog_columns(first, read), *given]
         for each in files[1:]:
-            _check_same(each, first, [*self._image_columns.values(), *self._catalog_columns])
+            _check_same(each, first, [name for name in [*read, *self._catalog_columns] if name not in given])
         self.n_rows = sum(each.n_rows for each in files)
-        self._rows = Rows(files, [*self._image_columns.values(), *self._catalog_columns])
+        self._rows = Rows(files, [*read, *(name for name in self._catalog_columns if name not in given)])
         if bands is None and _BANDS_KEY in first.metadata:
             bands = first.metadata[_BANDS_KEY].decode().split(",")
-        stated = first.metadata.get(_SCALE_KEY) if pixel_scale is None else pixel_scale
         self.bands = None if bands is None else tuple(bands)
-        self.pixel_scale = float(DEFAULT_PIXEL_SCALE if stated is None else stated)
-        self.notes = self._column_notes(first.schema.names)
-        if stated is None:
-            self.notes += scale_note(self.pixel_scale)
-        reference = find_reference(self._first_rows(), label=self.label)
-        self.bands, self.shape = reference.bands, reference.shape
-
-    def _column_notes(self, names):
-        others = [name for name in names if name not in self._mapping.values()]
-        extra = [name for name in others if name in self._catalog_columns]
-        ignored = [name for name in others if name not in self._catalog_columns]
-        return column_notes(self._mapping, wanted=WANTED, extra=extra, ignored=ignored)
+        stated = first.metadata.get(_SCALE_KEY) if pixel_scale is None else pixel_scale
+        self.settle(self._first_rows(), pixel_scale=None if stated is None else float(stated))
+        self.notes = self.describe(self._mapping, used, names, self._catalog_columns)
 
     def _first_rows(self):
         """Readers of the first rows, drawn batch by batch."""
         for ref in block_refs(min(self.n_rows, REFERENCE_ROWS), Rows.BATCH):
             yield from self._readers(self._rows.read(ref.start, ref.stop), ref.start)
-
-    def blocks(self, size):
-        """Cut the rows into blocks.
-
-        Parameters
-        ----------
-        size : int
-            Rows of a block.
-
-        Returns
-        -------
-        refs : iterator of BlockRef
-            In order.
-        """
-        return block_refs(self.n_rows, size)
 
     def read(self, ref):
         """Read a block; thread-safe.
@@ -114,14 +99,14 @@ class ParquetPairs:
 
         Returns
         -------
-        block : PairBlock
+        block : PairBlock or CutoutBlock
             The good rows.
         rejects : list of Reject
             The bad ones.
         """
         batches = self._rows.read(ref.start, ref.stop)
         count = ref.stop - ref.start
-        filler = BlockFiller(count, bands=self.bands, shape=self.shape, pixel_scale=self.pixel_scale)
+        filler = self.filler(count)
         for row, read in self._readers(batches, ref.start):
             filler.add(row, read)
         table = pa.Table.from_batches(batches).select(self._catalog_columns)
@@ -149,9 +134,16 @@ class ParquetPairs:
     def _readers(self, batches, row):
         for batch in batches:
             images = {name: batch.column(column) for name, column in self._image_columns.items()}
+            psf = None if self._psf_column is None else batch.column(self._psf_column)
             for at in range(len(batch)):
-                yield row, _Row(images, at, self._image_columns, self.bands)
+                yield row, _Row(images, at, self._image_columns, self.bands, psf)
                 row += 1
+
+
+class ParquetCutouts(CutoutRows, ParquetPairs):
+    """Images of single galaxies, npz bytes in the column image_npz; else as `ParquetPairs`."""
+
+    _columns = {"image": "image_npz"}
 
 
 @dataclass(frozen=True)
@@ -162,16 +154,24 @@ class _Row:
     at: int
     names: dict
     bands: tuple | None
+    psf: pa.Array | None = None
 
     def __call__(self, name):
-        scalar = self.images[name][self.at]
+        image = self._decode(self.images[name][self.at], self.names[name], self.bands)
+        if self.psf is None or name != next(iter(self.names)) or not self.psf[self.at].is_valid:
+            return image
+        psf = self._decode(self.psf[self.at], "psf_npz", image.bands)
+        planes = psf.pixels if psf.layout == "chw" else np.moveaxis(psf.pixels, -1, 0)
+        return replace(image, psf=dict(zip(image.bands, planes, strict=True)))
+
+    def _decode(self, scalar, column, bands):
         if not scalar.is_valid:
-            raise FormatError(self.names[name], got="null", expected="npz bytes")
+            raise FormatError(column, got="null", expected="npz bytes")
         try:
-            return decode_npz(scalar.as_buffer(), bands=self.bands)
-        except FormatError as error:
-            what = f"{self.names[name]}: {error.what}"
-            raise FormatError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+            return decode_npz(scalar.as_buffer(), bands=bands)
+        except (FormatError, ShapeError) as error:
+            what = f"{column}: {error.what}"
+            raise type(error)(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
 
 
 def _to_numpy(column):
@@ -199,9 +199,10 @@ def column_names(path):
     Returns
     -------
     names : list of str
-        In their order.
+        In their order, then those that folders give.
     """
-    return describe_file(list_parquet(path)[0]).schema.names
+    file = describe_file(list_parquet(path)[0], root=os.fspath(path))
+    return [*file.schema.names, *file.partition]
 
 
 def read_columns(path):
@@ -242,12 +243,17 @@ def _is_plain(kind):
     return _is_text(kind) or any(is_kind(kind) for is_kind in of_numbers)
 
 
+def _is_binary(file, name):
+    kind = file.schema.field(name).type if name in file.schema.names else None
+    return kind is not None and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
 def _catalog_columns(file, images):
     """Columns that ride along; refuses images that are not bytes."""
     for name in images:
-        kind = file.schema.field(name).type
-        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-            raise ColumnError(f"column {name!r} of {file.path}", got=f"type {kind}", expected="binary: npz bytes")
+        if not _is_binary(file, name):
+            got = f"type {file.schema.field(name).type}" if name in file.schema.names else "a folder's name"
+            raise ColumnError(f"column {name!r} of {file.path}", got=got, expected="binary: npz bytes")
     return [field.name for field in file.schema if field.name not in images and _is_plain(field.type)]
 
 
@@ -293,6 +299,8 @@ class PairWriter:
         If the name does not end as Parquet's do.
     """
 
+    _columns = _IMAGES
+
     def __init__(self, path, bands, pixel_scale, *, column_notes=None, force=False):
         self._path = Path(path)
         if not self._path.name.lower().endswith(ENDINGS):
@@ -317,7 +325,8 @@ class PairWriter:
         Parameters
         ----------
         block : PairBlock
-            Pairs with the bands and pixel scale of this file; its catalog's columns are those of the first block.
+            Pairs with the bands and pixel scale of this file; its catalog's columns are those of the first block, and
+            it has PSFs if that has.
 
         Raises
         ------
@@ -329,8 +338,8 @@ class PairWriter:
             expected = f"{','.join(self._bands)} at {self._pixel_scale}"
             raise SchemaError(f"block for {self._path}", got=got, expected=expected)
         if self._writer is None:
-            self._open(block.catalog)
-        names = [name for name in self._schema.names if name not in _IMAGES.values()]
+            self._open(block.catalog, own_psf=block.psf is not None)
+        names = [name for name in self._schema.names if name not in (*self._columns.values(), _PSF)]
         if list(block.catalog) != names:
             raise SchemaError(f"block for {self._path}", got=f"columns {list(block.catalog)}", expected=f"{names}")
         for start in range(0, len(block), ROW_GROUP):
@@ -338,18 +347,24 @@ class PairWriter:
             columns = {
                 name: pa.array(values[part], self._schema.field(name).type) for name, values in block.catalog.items()
             }
-            for column, images in ((_IMAGES["stamp"], block.stamp), (_IMAGES["ctrl"], block.ctrl)):
-                columns[column] = pa.array(
-                    [encode_npz(image, self._bands, compress=False) for image in images[part]], pa.binary()
-                )
+            for member, column in self._columns.items():
+                columns[column] = self._encode(getattr(block, member)[part])
+            if _PSF in self._schema.names:
+                columns[_PSF] = self._encode(block.psf[part])
             self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=ROW_GROUP)
 
-    def _open(self, catalog):
+    def _encode(self, images):
+        return pa.array([encode_npz(image, self._bands, compress=False) for image in images], pa.binary())
+
+    def _open(self, catalog, *, own_psf=False):
         fields = [(name, pa.string() if values.dtype.kind == "U" else pa.float64()) for name, values in catalog.items()]
-        fields += [(column, pa.binary()) for column in _IMAGES.values()]
+        plain = [name for name, _ in fields]
+        fields += [(column, pa.binary()) for column in self._columns.values()]
+        if own_psf:
+            # Many rows share a PSF, so it is kept once.
+            fields, plain = [*fields, (_PSF, pa.binary())], [*plain, _PSF]
         metadata = {_BANDS_KEY: ",".join(self._bands), _SCALE_KEY: repr(self._pixel_scale)}
         self._schema = pa.schema([pa.field(name, kind, metadata=self._note(name)) for name, kind in fields], metadata)
-        plain = [name for name, _ in fields if name not in _IMAGES.values()]
         self._writer = pq.ParquetWriter(
             self._part, self._schema, use_dictionary=plain, compression=dict.fromkeys(plain, "zstd")
         )
@@ -370,7 +385,15 @@ class PairWriter:
             self._part.unlink(missing_ok=True)
 
 
+class CutoutWriter(PairWriter):
+    """Writes images of single galaxies, which `gen5astro.io.open_cutouts` opens; else as `PairWriter`."""
+
+    _columns = {"image": "image_npz"}
+
+
 _NOTES = {
+    "image_npz": "the galaxy: npz of one plane a band, image_<band> [nanomaggy]",
+    "psf_npz": "PSF of the row: npz of one plane a band, image_<band>, of sum 1",
     "stamp_npz": "host with the injected arc: npz of one plane a band, image_<band> [nanomaggy]",
     "ctrl_stamp_npz": "the same host without the arc: npz of one plane a band, image_<band> [nanomaggy]",
     "ra": "right ascension, ICRS [deg]",

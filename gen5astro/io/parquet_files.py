@@ -2,9 +2,11 @@
 
 import glob
 import os
+import re
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,7 @@ import pyarrow.parquet as pq
 
 from gen5astro.errors import FormatError, MissingFileError
 
-__all__ = ["ENDINGS", "ParquetFile", "Rows", "describe_file", "list_parquet", "open_file"]
+__all__ = ["ENDINGS", "ParquetFile", "Rows", "describe_file", "list_parquet", "open_file", "partition_of"]
 
 ENDINGS = (".parquet", ".pq")
 """How names of Parquet files end."""
@@ -32,12 +34,15 @@ class ParquetFile:
         Metadata of the whole.
     group_rows : tuple of int
         Rows of each row group.
+    partition : dict of str to str
+        Columns that the names of its folders give, from `partition_of`; without those that it has itself.
     """
 
     path: str
     schema: pa.Schema
     metadata: dict
     group_rows: tuple[int, ...]
+    partition: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self):
@@ -68,7 +73,7 @@ def list_parquet(path):
         files = _list_remote(text)
     elif os.path.isdir(text):
         found = glob.glob(os.path.join(glob.escape(text), "**", "*"), recursive=True)
-        files = [name for name in found if name.endswith(ENDINGS) and os.path.isfile(name)]
+        files = [name for name in found if _is_data(name) and os.path.isfile(name)]
     elif os.path.isfile(text):
         files = [text]
     else:
@@ -76,6 +81,40 @@ def list_parquet(path):
     if not files:
         raise MissingFileError(text, got="no Parquet file there", expected="a file, a folder of them, or a glob")
     return sorted(files)
+
+
+def _is_data(name):
+    """Whether a file in a folder is part of the table, and not a note that the writer left."""
+    return name.endswith(ENDINGS) and not os.path.basename(name).startswith((".", "_"))
+
+
+def partition_of(path, root):
+    """Columns that folders give: ``region=north/part-0.parquet`` below a root says that ``region`` is ``north``.
+
+    Parameters
+    ----------
+    path : str
+        A file's path or URI.
+    root : str
+        The folder, glob or URI that it was found under.
+
+    Returns
+    -------
+    partition : dict of str to str
+        Empty for a file that was named itself; '' where the writer marked a value as missing.
+    """
+    # File systems do not agree on the slashes behind their protocol.
+    path, root = (text.rpartition("://")[2].lstrip("/") for text in (path, root))
+    static, *magic = re.split(r"[*?\[]", root, maxsplit=1)
+    folder = static.rpartition("/")[0] if magic else root.rstrip("/")
+    if path == root or not path.startswith(folder):
+        return {}
+    folders = path[len(folder) :].split("/")[:-1]
+    pairs = (folder.split("=", 1) for folder in folders if "=" in folder)
+    return {unquote(name): "" if value == _MISSING else unquote(value) for name, value in pairs}
+
+
+_MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 
 def _list_remote(uri):
@@ -86,7 +125,7 @@ def _list_remote(uri):
         if any(sign in path for sign in "*?["):
             found = system.glob(path)
         else:
-            found = [name for name in system.find(path) if name == path or name.endswith(ENDINGS)]
+            found = [name for name in system.find(path) if name == path or _is_data(name)]
     except (ImportError, OSError, ValueError) as error:
         raise MissingFileError(uri, got=str(error), expected="a URI that fsspec can open") from error
     return [system.unstrip_protocol(name) for name in found]
@@ -122,13 +161,15 @@ def open_file(path):
         raise FormatError(path, got=f"no readable Parquet ({error})", expected="a Parquet file") from error
 
 
-def describe_file(path):
+def describe_file(path, *, root=None):
     """Read the footer of a Parquet file.
 
     Parameters
     ----------
     path : str
         Path or URI.
+    root : str, optional
+        Folder, glob or URI that it was found under, for the columns that folders give.
 
     Returns
     -------
@@ -144,7 +185,9 @@ def describe_file(path):
         footer = handle.metadata
         groups = tuple(footer.row_group(at).num_rows for at in range(footer.num_row_groups))
         schema = handle.schema_arrow
-    return ParquetFile(path, schema.remove_metadata(), schema.metadata or {}, groups)
+    given = {} if root is None else partition_of(path, root)
+    partition = {name: value for name, value in given.items() if name not in schema.names}
+    return ParquetFile(path, schema.remove_metadata(), schema.metadata or {}, groups, partition)
 
 
 class Rows:
@@ -158,7 +201,7 @@ class Rows:
     files : sequence of ParquetFile
         The files, in the order of their rows.
     columns : iterable of str
-        Columns to read.
+        Columns to read; those of the files' partitions follow them.
     """
 
     BATCH = 32
@@ -168,6 +211,7 @@ class Rows:
     def __init__(self, files, columns):
         self._files = files
         self._columns = list(columns)
+        self._given = list(dict.fromkeys(name for file in files for name in file.partition))
         self._groups = [(file, group) for file in range(len(files)) for group in range(len(files[file].group_rows))]
         sizes = [files[file].group_rows[group] for file, group in self._groups]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
@@ -250,7 +294,13 @@ class Rows:
             low, high = max(start - first, 0), min(stop - first, len(batch))
             if high < len(batch):
                 self._keep(group, number, batch)
-            yield batch.slice(low, high - low)
+            yield self._with_partition(group[0], batch.slice(low, high - low))
+
+    def _with_partition(self, file, batch):
+        for name in self._given:
+            value = self._files[file].partition.get(name) or None
+            batch = batch.append_column(name, pa.array([value] * len(batch), pa.string()))
+        return batch
 
     def _batch(self, group, number, size):
         kept = self._kept.pop((group, number), None)

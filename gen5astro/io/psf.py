@@ -1,15 +1,14 @@
-"""PSF images from FITS: one image HDU a band, ``PSF_<band>``, as a hosts file has."""
+"""PSF images from FITS: HDUs ``PSF_<band>``, as a hosts file has, or the file of a survey's PSF service."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from gen5astro.errors import FormatError, MissingFileError, ShapeError, closest
+from gen5astro.io.beside import SCALE_TOLERANCE
+from gen5astro.io.fits_planes import opened_fits, read_planes
 
 __all__ = ["read_psf"]
-
-_SCALE_TOLERANCE = 0.01
 
 
 def read_psf(path, bands, *, pixel_scale=None):
@@ -19,6 +18,7 @@ def read_psf(path, bands, *, pixel_scale=None):
     ----------
     path : path-like
         FITS file with an image HDU ``PSF_<band>`` a band, centered on its middle pixel; other HDUs are not looked at.
+        Where no HDU is named so, the images of the file are the PSFs, as in a ``copsf`` file of the Legacy Surveys.
     bands : sequence of str
         Bands that are needed.
     pixel_scale : float, optional
@@ -46,7 +46,7 @@ def read_psf(path, bands, *, pixel_scale=None):
         raise MissingFileError(label, got="no such file", expected="a FITS file with an HDU PSF_<band> a band")
     stored, scale = _stored_images(path, label)
     planes = [_checked(stored, band, label) for band in bands]
-    if pixel_scale is not None and scale is not None and abs(scale / pixel_scale - 1) > _SCALE_TOLERANCE:
+    if pixel_scale is not None and scale is not None and abs(scale / pixel_scale - 1) > SCALE_TOLERANCE:
         raise FormatError(
             label,
             got=f"PIXSCALE {scale:g} arcsec",
@@ -58,28 +58,13 @@ def read_psf(path, bands, *, pixel_scale=None):
 
 
 def _stored_images(path, label):
-    """Images whose HDU's name begins with PSF, by name, and the pixel scale [arcsec] or None."""
-    from astropy.io import fits
-
-    try:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-                named = {hdu.name.upper(): hdu for hdu in hdus if hdu.name.upper().startswith("PSF") and hdu.is_image}
-                images = {name: np.array(hdu.data, dtype=np.float64) for name, hdu in named.items()}
-                scale = hdus[0].header.get("PIXSCALE")
-    except (OSError, TypeError, ValueError) as error:
-        raise _broken(label, str(error) or type(error).__name__) from error
-    # astropy only warns of a file that ends before its header says.
-    for each in said:
-        if "truncated" in str(each.message):
-            raise _broken(label, str(each.message))
+    """Images by the name that their HDU has or should have, and the pixel scale [arcsec] or None."""
+    with opened_fits(path) as hdus:
+        named = {hdu.name.upper(): hdu.data for hdu in hdus if hdu.name.upper().startswith("PSF") and hdu.is_image}
+        found = named or {f"PSF_{plane.band}".upper(): plane.pixels for plane in read_planes(hdus, label)}
+        scale = hdus[0].header.get("PIXSCALE")
+        images = {name: np.array(image, dtype=np.float64) for name, image in found.items()}
     return images, None if scale is None else float(scale)
-
-
-def _broken(label, reason):
-    got = f"a file that is truncated or of another kind ({reason.splitlines()[0].split(', ')[0]})"
-    return FormatError(label, got=got, expected="whole FITS with an HDU PSF_<band> a band", remedy="fetch it again")
 
 
 def _checked(stored, band, label):

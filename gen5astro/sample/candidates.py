@@ -27,6 +27,8 @@ class Candidate(Image):
         Not given for the candidates of the sample.
     psf : dict of str to float64 array, (k, k)
         Not given for the candidates of the sample.
+    masked_fraction : float, optional
+        Not given for the candidates of the sample.
     name : str
         Its name in the search that found it.
     tier : str

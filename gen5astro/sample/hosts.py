@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gen5astro.errors import ColumnError, FormatError, MissingFileError, ShapeError, closest
+from gen5astro.errors import ColumnError, ConfigError, FormatError, MissingFileError, ShapeError, closest
 from gen5astro.kernels.psf import psf_fwhm
 
 __all__ = ["Hosts", "measure_moments", "measure_sky_sigma", "read_hosts"]
 
+_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
+_OPTIONS = {"columns": "--column", "bands": "--bands", "pixel_scale": "--pixel-scale"}
 _REQUIRED = ("host_id", "ra", "dec", "velocity_dispersion_kms")
 _MIN_PIXELS = 9
 _MIDDLE_PIX = 5.0
@@ -49,6 +51,16 @@ class Hosts:
         Pixel scale [arcsec / pix].
     label : str
         What to call the hosts in messages.
+    psfs : float64 array, (m, band, k, k), optional
+        Different PSFs, where galaxies have their own; `psf` is then the first.
+    psfs_fwhm_arcsec : float64 array, (m, band), optional
+        Full width at half maximum of each [arcsec].
+    psf_index : int array, (n,), optional
+        Which of `psfs` is that of each galaxy.
+    rejects : tuple of Reject
+        Rows of the input that cannot be hosts.
+    notes : tuple of str
+        What the user should know of how the input was read.
     """
 
     image: np.ndarray
@@ -61,9 +73,46 @@ class Hosts:
     bands: tuple[str, ...]
     pixel_scale: float
     label: str = "hosts"
+    psfs: np.ndarray | None = None
+    psfs_fwhm_arcsec: np.ndarray | None = None
+    psf_index: np.ndarray | None = None
+    rejects: tuple = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self):
         return len(self.image)
+
+    def psf_of(self, rows):
+        """PSF of some galaxies.
+
+        Parameters
+        ----------
+        rows : int array, (n,)
+            Numbers of the galaxies.
+
+        Returns
+        -------
+        psf : float64 array, (band, k, k) or (n, band, k, k)
+            One for all, or that of each.
+        """
+        return self.psf if self.psf_index is None else self.psfs[self.psf_index[rows]]
+
+    def fwhm_of(self, rows):
+        """Width of the PSF of some galaxies.
+
+        Parameters
+        ----------
+        rows : int array, (n,)
+            Numbers of the galaxies.
+
+        Returns
+        -------
+        fwhm : float64 array, (n, band)
+            Full width at half maximum [arcsec].
+        """
+        if self.psf_index is None:
+            return np.tile(self.psf_fwhm_arcsec, (len(rows), 1))
+        return self.psfs_fwhm_arcsec[self.psf_index[rows]]
 
     def cutout(self, row, size):
         """Cut a square about the galaxy's centroid, whole pixels only.
@@ -100,13 +149,24 @@ class Hosts:
         return self.image[row, :, bottom : bottom + size, left : left + size], (x - left, y - bottom)
 
 
-def read_hosts(source):
+def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=None, advance=None, **reading):
     """Read the hosts of a file, or those that travel with the package.
 
     Parameters
     ----------
     source : path-like or 'sample'
-        A hosts file (see `gen5astro.sample.hosts`), or the word ``sample``.
+        A hosts file (see `gen5astro.sample.hosts`), cutouts that `gen5astro.io.open_cutouts` opens, or the word
+        ``sample``.
+    moffat_beta : float
+        Beta of the PSF that is made of ``psfsize_<band>`` where cutouts come without one.
+    max_reject_fraction : float
+        Largest share of cutouts that cannot be hosts.
+    on_rejects : callable, optional
+        Called with the list of those, so that they can be kept even where they are too many.
+    advance : callable, optional
+        Called with the number of cutouts measured since the last call.
+    **reading
+        ``columns``, ``bands`` and ``pixel_scale`` of `gen5astro.io.open_cutouts`; a hosts file states its own.
 
     Returns
     -------
@@ -121,7 +181,20 @@ def read_hosts(source):
         If it is not a hosts file, or is cut short.
     ColumnError
         If its table lacks a column.
+    ConfigError
+        If `reading` is given for a hosts file.
+    RejectedError
+        If too many cutouts cannot be hosts.
     """
+    if str(source) != "sample" and (not str(source).lower().endswith(_ENDINGS) or _names_images(source)):
+        from gen5astro.sample.cutout_hosts import hosts_of_cutouts
+
+        options = {"on_rejects": on_rejects, "advance": advance, "max_reject_fraction": max_reject_fraction}
+        return hosts_of_cutouts(source, moffat_beta=moffat_beta, reading=reading, **options)
+    for name, value in reading.items():
+        if value:
+            expected = "a table of cutouts as HOSTS, or --like PAIRS"
+            raise ConfigError(_OPTIONS[name], got=f"hosts {source}, which have no such choice", expected=expected)
     if str(source) == "sample":
         path, label = resources.files("gen5astro.sample") / "data" / "hosts.fits", "sample"
     else:
@@ -140,6 +213,16 @@ def read_hosts(source):
             expected="a FITS file with an HDU a band, PSF_<band> and HOSTS",
             remedy="fetch it again, or see docs/howto/inject.rst, 'Your own galaxies'",
         ) from error
+
+
+def _names_images(path):
+    """Whether a FITS file is a table of paths to cutouts."""
+    from gen5astro.io.catalog import read_table, resolve_columns
+
+    try:
+        return "image_path" in resolve_columns(read_table(path))
+    except (FormatError, MissingFileError):
+        return False
 
 
 def _open_whole(path):

@@ -253,11 +253,12 @@ class SourceSets:
 
 def _choose(block, rows):
     catalog = {name: values[rows] for name, values in block.catalog.items()}
-    return _rebuilt(block, block.stamp[rows], block.ctrl[rows], catalog, block.row[rows])
+    psf = None if block.psf is None else block.psf[rows]
+    return _rebuilt(block, block.stamp[rows], block.ctrl[rows], catalog, block.row[rows], psf)
 
 
-def _rebuilt(block, stamp, ctrl, catalog, row):
-    return pair_block(stamp, ctrl, catalog, row, bands=block.bands, pixel_scale=block.pixel_scale)
+def _rebuilt(block, stamp, ctrl, catalog, row, psf):
+    return pair_block(stamp, ctrl, catalog, row, bands=block.bands, pixel_scale=block.pixel_scale, psf=psf)
 
 
 def judge_set(sets, test, config):
@@ -318,7 +319,7 @@ def _planted(block, planted, rng):
     stamp, sky_sigma = block.stamp, measure_sky_sigma(block.ctrl)
     for name, strength in planted:
         stamp = apply_fault(stamp, block.ctrl, name=name, strength=strength, sky_sigma=sky_sigma, rng=rng)
-    return _rebuilt(block, stamp, block.ctrl, block.catalog, block.row)
+    return _rebuilt(block, stamp, block.ctrl, block.catalog, block.row, block.psf)
 
 
 def term_sums(table, hosts):

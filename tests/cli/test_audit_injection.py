@@ -126,11 +126,40 @@ def test_too_many_bad_rows_stop_the_run_in_one_line_and_are_kept(clean, tmp_path
     assert result.exit_code == 2
     (line,) = result.stderr.strip().splitlines()
     assert "20 of 240 rows rejected" in line
-    assert "max_reject_fraction" in line
+    assert "--max-reject-fraction" in line
     assert pq.read_table(tmp_path / "audit" / "rejects.parquet").num_rows == 20
     assert not (tmp_path / "audit" / "audit.json").exists()
     again = run(clean, "--out", tmp_path / "audit", *QUICK, "--set", "min_effective_hosts=15")
     assert again.exit_code == 0, again.output
+
+
+def test_more_bad_rows_can_be_allowed_and_the_counts_add_up(clean, tmp_path):
+    pairs = damage(clean, tmp_path / "bad.parquet", range(20), lambda stamp: b"junk")
+    loose = ("--set", "min_effective_hosts=15", "--max-reject-fraction", 0.1)
+    result = run(pairs, "--out", tmp_path / "audit", *QUICK, *loose)
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert record["counts"] | {"hosts": 0} == {"read": 240, "measured": 220, "rejected": 20, "hosts": 0}
+    assert record["provenance"]["config"]["audit"]["max_reject_fraction"] == 0.1
+    refused = run(pairs, "--out", tmp_path / "none", *QUICK, "--max-reject-fraction", 1.5)
+    assert refused.exit_code == 2
+    assert "--max-reject-fraction" in refused.output
+
+
+def test_bands_are_named_where_a_cube_of_planes_does_not_tell_them(tmp_path):
+    block = make_pairs(30, np.random.default_rng(1), size=48)
+    (tmp_path / "images").mkdir()
+    rows = ["stamp_path,ctrl_path,host_id"]
+    for at in range(30):
+        for name in ("stamp", "ctrl"):
+            np.save(tmp_path / "images" / f"{name}{at}.npy", getattr(block, name)[at][[1, 2]])
+        rows.append(f"images/stamp{at}.npy,images/ctrl{at}.npy,{block.catalog['host_id'][at]}")
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    refused = run(tmp_path / "pairs.csv", "--out", tmp_path / "a", *QUICK)
+    assert refused.exit_code == 2
+    assert "name them with --bands" in refused.stderr
+    result = run(tmp_path / "pairs.csv", "--out", tmp_path / "a", *QUICK, "--bands", "r,z", "--json")
+    assert json.loads(result.stdout)["input"]["bands"] == ["r", "z"]
 
 
 def test_a_missing_file_is_one_line_and_leaves_no_folder(tmp_path):

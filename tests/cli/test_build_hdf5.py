@@ -113,7 +113,10 @@ def test_what_was_matched_assumed_and_rejected_is_said(tmp_path, pairs):
     stamps = [b"junk" if row == 7 else stamp for row, stamp in enumerate(table["stamp_npz"].to_pylist())]
     table = table.set_column(table.column_names.index("stamp_npz"), "stamp", pa.array(stamps, pa.binary()))
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "theirs.parquet")
-    loose = ("--set", "audit.max_reject_fraction=0.1", "--pixel-scale", "0.3")
+    strict = run(tmp_path / "theirs.parquet", "--out", tmp_path / "cube.h5", "-q")
+    assert strict.exit_code == 2
+    assert "allow more with --max-reject-fraction F" in strict.stderr
+    loose = ("--max-reject-fraction", "0.1", "--pixel-scale", "0.3")
     result = run(tmp_path / "theirs.parquet", "--out", tmp_path / "cube.h5", *loose)
     assert result.exit_code == 0, result.output
     assert "stamp_npz = 'stamp'" in result.stderr

@@ -126,10 +126,15 @@ def test_rows_left_out_and_other_ctrls_are_said(tmp_path):
     ctrls[0], ctrls[2] = b"no zip", ctrls[1]
     changed = table.set_column(table.schema.get_field_index("ctrl_stamp_npz"), "ctrl_stamp_npz", [ctrls])
     pq.write_table(changed.replace_schema_metadata(table.schema.metadata), theirs)
-    result = run("sample", "--like", theirs, "--out", ours, "--set", "audit.max_reject_fraction=0.5")
+    result = run("sample", "--like", theirs, "--out", ours, "--max-reject-fraction", 0.5)
     assert result.exit_code == 0, result.output
-    assert "left out 1 rows that cannot be read; row 0" in result.output
+    assert "1 row rejected, see" in result.output
+    assert "3 rows in = 2 used + 1 rejected" in result.output
     assert "1 ctrls of" in result.output
+    assert pq.read_table(tmp_path / "ours.rejects.parquet")["row"].to_pylist() == [0]
+    refused = run("sample", "--like", theirs, "--out", ours, "--force", "-q")
+    assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
+    assert "1 of 3 rows rejected" in refused.output
     assert len(read(ours)) == 2
 
 

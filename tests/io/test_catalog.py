@@ -8,14 +8,13 @@ from gen5astro.io import open_pairs
 from gen5astro.io.catalog import (
     ALIASES,
     DEFAULT_PIXEL_SCALE,
-    TablePairs,
     assemble_catalog,
     read_table,
-    read_wire_image,
     resolve_columns,
 )
 from gen5astro.io.npz import encode_npz
 from gen5astro.io.pairs import BlockRef
+from gen5astro.io.paths import TablePairs, read_wire_image
 from gen5astro.sample import load_candidates
 
 
@@ -223,7 +222,8 @@ def test_an_image_in_place_of_a_table_is_said_to_be_one(folder):
 def test_the_pixel_scale_is_what_the_images_say(folder):
     assert TablePairs(write_table(folder, ["fits", "npz"])).pixel_scale == 0.25
     assert TablePairs(write_table(folder, ["fits", "npz"]), pixel_scale=0.3).pixel_scale == 0.3
-    assert TablePairs(write_table(folder, ["npz", "fits"])).pixel_scale == DEFAULT_PIXEL_SCALE
+    assert TablePairs(write_table(folder, ["npz", "fits"])).pixel_scale == 0.25
+    assert TablePairs(write_table(folder, ["npz", "npy"])).pixel_scale == DEFAULT_PIXEL_SCALE
 
 
 def test_what_was_matched_or_assumed_is_noted(folder):
@@ -246,7 +246,7 @@ def test_bands_may_be_fewer_and_in_another_order(folder):
 def test_bad_files_are_rejected_with_their_reason(folder):
     (folder / "images/stamp0.npz").write_bytes(b"junk")
     (folder / "images/ctrl2.fits").write_bytes((folder / "images/ctrl2.fits").read_bytes()[:4000])
-    source = TablePairs(write_table(folder, ["npz", "npy", "fits"]))
+    source = TablePairs(write_table(folder, ["npz", "npy", "fits"]), pixel_scale=0.25)
     block, rejects = source.read(BlockRef(0, 3))
     assert block.row.tolist() == [1]
     assert [each.row for each in rejects] == [0, 2]

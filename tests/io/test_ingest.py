@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from gen5astro import _core
 from gen5astro.errors import FormatError, ShapeError
-from gen5astro.io.ingest import BlockFiller, find_reference, ingest_row
+from gen5astro.io.ingest import BlockFiller, Reference, find_reference, ingest_row
 from gen5astro.io.npz import WireImage
 
 DTYPES = [
@@ -157,12 +157,15 @@ def image_of(value, *, shape=(3, 4, 5), bands=("g", "r", "z")):
     return WireImage(np.full(shape, value, ">f4"), "chw", bands)
 
 
+LIKE = Reference(("g", "r", "z"), (4, 5))
+
+
 def reader(stamp, ctrl):
     return {"stamp": stamp, "ctrl": ctrl}.__getitem__
 
 
 def test_a_bad_row_leaves_no_hole():
-    filler = BlockFiller(4, bands="grz", shape=(4, 5), pixel_scale=0.262)
+    filler = BlockFiller(4, LIKE, pixel_scale=0.262)
     filler.add(10, reader(image_of(1), image_of(2)))
     filler.add(11, reader(image_of(3), image_of(np.nan)))
     filler.add(12, reader(image_of(3), image_of(3, shape=(3, 5, 4))))
@@ -182,7 +185,7 @@ def test_a_bad_row_leaves_no_hole():
 def test_pixels_that_are_not_finite_pass_while_others_are():
     image = image_of(1)
     image.pixels[:, 0, 0] = np.nan
-    filler = BlockFiller(1, bands="grz", shape=(4, 5), pixel_scale=0.262)
+    filler = BlockFiller(1, LIKE, pixel_scale=0.262)
     filler.add(0, reader(image, image))
     block, rejects = filler.finish({}, 0)
     assert not rejects

@@ -12,12 +12,12 @@ import xxhash
 
 from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileError, SchemaError
 from gen5astro.io import open_pairs
-from gen5astro.io.catalog import TablePairs
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.npz import encode_npz
 from gen5astro.io.pairs import BlockRef, PairBlock
 from gen5astro.io.parquet import PairWriter, ParquetPairs
 from gen5astro.io.parquet_files import Rows
+from gen5astro.io.paths import TablePairs
 from gen5astro.sample import load_hosts
 
 BANDS, SCALE = ("g", "r", "z"), 0.263

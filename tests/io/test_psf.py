@@ -85,3 +85,15 @@ def test_a_file_that_is_missing_cut_short_or_no_fits_is_one_line(tmp_path):
         with pytest.raises(Gen5Error, match=f"{name}: got ") as caught:
             read_psf(tmp_path / name, "g")
         assert "\n" not in str(caught.value)
+
+
+def test_the_file_of_a_survey_s_psf_service_is_read(tmp_path):
+    """A plane a band that says so in BAND, and no HDU named for a PSF, as the Legacy Surveys' viewer gives them."""
+    planes = {band: profile_psf(fwhm, half_px=10) for band, fwhm in zip("grz", (4.2, 4.0, 3.8), strict=True)}
+    hdus = [fits.PrimaryHDU(planes["g"], fits.Header({"BANDS": "grz", "BAND": "g"}))]
+    hdus += [fits.ImageHDU(planes[band], fits.Header({"BAND": band})) for band in "rz"]
+    fits.HDUList(hdus).writeto(tmp_path / "copsf.fits")
+    found = read_psf(tmp_path / "copsf.fits", ("z", "g"))
+    np.testing.assert_allclose(found, [planes["z"], planes["g"]], rtol=1e-6)
+    with pytest.raises(FormatError, match="no HDU PSF_i"):
+        read_psf(tmp_path / "copsf.fits", ("i",))

@@ -1,0 +1,176 @@
+"""Images in files of their own, which a table names: a row a pair, or a row a galaxy."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from gen5astro.errors import FormatError, MissingFileError, ShapeError
+from gen5astro.io.catalog import assemble_catalog, read_table
+from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
+from gen5astro.io.psf import read_psf
+from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
+from gen5astro.io.values import as_text
+
+__all__ = ["TableCutouts", "TablePairs", "read_wire_image"]
+
+
+class TablePairs(RowSource):
+    """Pairs whose images lie in files that a table names.
+
+    Parameters
+    ----------
+    path : path-like
+        A table with columns stamp_path and ctrl_path, and psf_path where there is a PSF for each: .npz, .npy or FITS
+        files, relative to the table's folder.
+    columns : dict of str to str, optional
+        Canonical name to column, where the names do not tell.
+    bands : sequence of str, optional
+        Band names in the order of the planes; by default those of most of the first good pairs.
+    pixel_scale : float, optional
+        Pixel scale [arcsec / pix]; by default what the first good images say (FITS), then that of the Legacy Surveys.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such table.
+    FormatError
+        If it is no table, or no pair can be read.
+    ColumnError
+        If a column is missing or of another type.
+    """
+
+    def __init__(self, path, *, columns=None, bands=None, pixel_scale=None):
+        self.label = str(path)
+        self._folder = Path(path).parent
+        table = read_table(path)
+        names = list(table)
+        needed = tuple(f"{member}_path" for member in self.members)
+        mapping = self.find_columns(table, columns, needed)
+        used = (*needed, *(["psf_path"] if "psf_path" in mapping else []))
+        self._paths = {name.removesuffix("_path"): as_text(table.pop(mapping[name])) for name in used}
+        self.n_rows = len(self._paths[self.members[0]])
+        self._catalog = assemble_catalog(table, mapping, first_row=0, count=self.n_rows)
+        self.bands = None if bands is None else tuple(bands)
+        first_rows = ((row, self._reader(row)) for row in range(min(self.n_rows, REFERENCE_ROWS)))
+        self.settle(first_rows, pixel_scale=pixel_scale)
+        self.notes = self.describe(mapping, used, names, table)
+
+    def read(self, ref):
+        """Read a block; thread-safe.
+
+        Parameters
+        ----------
+        ref : BlockRef
+            Which rows.
+
+        Returns
+        -------
+        block : PairBlock or CutoutBlock
+            The good rows.
+        rejects : list of Reject
+            The bad ones.
+        """
+        filler = self.filler(ref.stop - ref.start)
+        for row in range(ref.start, ref.stop):
+            filler.add(row, self._reader(row))
+        catalog = {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
+        return filler.finish(catalog, ref.start)
+
+    def positions(self):
+        """Read where on the sky all rows are, good or bad.
+
+        Returns
+        -------
+        ra, dec : float64 array, (n,)
+            Positions [deg]; NaN where unknown.
+        """
+        return tuple(self._catalog.get(name, np.full(self.n_rows, np.nan)) for name in ("ra", "dec"))
+
+    def _reader(self, row):
+        def read(name):
+            image = read_wire_image(self._path(name, row), bands=self.bands)
+            if name != self.members[0] or self._paths.get("psf", {row: ""})[row] == "":
+                return image
+            return replace(image, psf=_read_psf_file(str(self._path("psf", row)), image.bands, image.pixel_scale))
+
+        return read
+
+    def _path(self, name, row):
+        text = self._paths[name][row]
+        if text == "":
+            raise MissingFileError(f"{name}_path", got="no path", expected="a file")
+        return self._folder / str(text)
+
+
+class TableCutouts(CutoutRows, TablePairs):
+    """Images of single galaxies in files that a table names in its column image_path; else as `TablePairs`."""
+
+
+@lru_cache(maxsize=64)
+def _read_psf_file(path, bands, pixel_scale):
+    """PSF of each band; many objects may share one file."""
+    if path.lower().endswith((".npz", ".npy")):
+        image = read_wire_image(path, bands=bands)
+        planes = image.pixels if image.layout == "chw" else np.moveaxis(image.pixels, -1, 0)
+    else:
+        planes = read_psf(path, bands, pixel_scale=pixel_scale)
+    return dict(zip(bands, planes, strict=True))
+
+
+def read_wire_image(path, *, bands=None):
+    """Read an image file by its ending: .npz, .npy, or FITS.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    bands : sequence of str, optional
+        Which bands, in which order.
+
+    Returns
+    -------
+    image : WireImage
+        Pixels as stored; of a FITS file, in nanomaggies.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    FormatError
+        If it is broken or does not hold these bands.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"{path}", got="no such file", expected="an image")
+    decode = {".npz": decode_npz, ".npy": decode_npy}.get(path.suffix.lower())
+    if decode is None:
+        return _read_fits(path, bands)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FormatError("image", got=f"{path.stat().st_size} bytes", expected=f"at most {MAX_BYTES}")
+        return decode(path.read_bytes(), bands=bands)
+    except (FormatError, ShapeError) as error:
+        what = f"{path}: {error.what}"
+        raise type(error)(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+
+
+def _read_fits(path, bands):
+    from gen5astro.io.fits import read_image
+
+    image = read_image(path)
+    bands = image.bands if bands is None else tuple(bands)
+    missing = [band for band in bands if band not in image.bands]
+    if missing:
+        raise FormatError(f"{path}", got=f"bands {', '.join(image.bands)}", expected=f"a plane of band {missing[0]}")
+    order = [image.bands.index(band) for band in bands]
+    told = {"ra": image.ra, "dec": image.dec, "masked_fraction": image.masked_fraction}
+    return WireImage(
+        np.ascontiguousarray(image.pixels[order]),
+        "chw",
+        bands,
+        image.pixel_scale,
+        facts={name: value for name, value in told.items() if value is not None},
+        psf=image.psf,
+    )

@@ -1,0 +1,42 @@
+"""What was cut out of coadds, as a table in the terminal."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["print_cutout"]
+
+_PSF = {
+    "image": "an image with each cutout",
+    "fwhm": "of the widths in the columns psfsize_<band>",
+    None: "none: columns psfsize_<band> or --psf are needed to inject",
+}
+
+
+def print_cutout(summary, *, console=None):
+    """Print what was cut, and how.
+
+    Parameters
+    ----------
+    summary : dict
+        From `gen5astro.cutout.cut_catalog`.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or Console(highlight=False)
+    counts = summary["counts"]
+    resampled = ", ".join(summary["resampled"])
+    rows = {
+        "rows": f"{counts['read']:,} in = {counts['cut']:,} cut + {counts['rejected']:,} rejected",
+        "images": f"{', '.join(summary['bands'])}; {summary['size']} x {summary['size']} pix of "
+        f"{summary['pixel_scale']:g} arcsec",
+        "resampled": f"{resampled}: cubic spline; noise is correlated" if resampled else "none: pixels as they were",
+        "psf": _PSF[summary["psf"]],
+        "written": summary["out"],
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(value))
+    console.print(table)
