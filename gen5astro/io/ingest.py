@@ -1,6 +1,7 @@
 """From pixels as they were stored to rows of a block: native float32, counted and digested in one pass.
 
 The pass itself is C (``ext/ingest.c``); `ingest_row` is its face, and `BlockFiller` makes a block of many.
+npz archives go through it many at a time (``ext/npz.c``), without the GIL unless they are deflated.
 """
 
 from collections import Counter
@@ -9,6 +10,7 @@ import numpy as np
 
 from gen5astro import _core
 from gen5astro.errors import FormatError, Gen5Error, ShapeError
+from gen5astro.io.npz import inflate, member_names
 from gen5astro.io.pairs import PairBlock, Reject
 
 __all__ = ["BlockFiller", "find_reference", "ingest_row"]
@@ -105,6 +107,33 @@ class BlockFiller:
             self.rejects.append(Reject(row, str(error)))
         else:
             self._rows.append(row)
+
+    def add_archives(self, row, archives):
+        """Ingest pairs whose images are npz archives of planes, all at once; do nothing where one is not.
+
+        Parameters
+        ----------
+        row : int
+            Row number in the input of the first pair.
+        archives : sequence of tuple, (2,)
+            Of the stamps and of the ctrls: bytes that hold the archives one after another, and where each begins,
+            int64 array, (n + 1,).
+
+        Returns
+        -------
+        done : bool
+            Whether the pairs were added; if not, `add` says of each what is the matter.
+        """
+        at, count = len(self._rows), len(archives[0][1]) - 1
+        added, names = slice(at, at + count), member_names(self._bands)
+        for member, (content, offsets) in enumerate(archives):
+            census, digest = np.empty((count, len(self._bands), 4)), np.empty(count, np.uint64)
+            done = _core.ingest_archives(content, offsets, names, self._pixels[member][added], census, digest, inflate)
+            if done < count or not census[:, :, 0].all():
+                return False
+            self._census[added, member], self._digest[added, member] = census, digest
+        self._rows += range(row, row + count)
+        return True
 
     def _ingest(self, member, name, image):
         at, out = len(self._rows), self._pixels[member]

@@ -121,12 +121,22 @@ class ParquetPairs:
         batches = self._rows.read(ref.start, ref.stop)
         count = ref.stop - ref.start
         filler = BlockFiller(count, bands=self.bands, shape=self.shape, pixel_scale=self.pixel_scale)
-        for row, read in self._readers(batches, ref.start):
-            filler.add(row, read)
+        row = ref.start
+        for batch in batches:
+            if not self._add_batch(filler, row, batch):
+                for each, read in self._readers([batch], row):
+                    filler.add(each, read)
+            row += len(batch)
         table = pa.Table.from_batches(batches).select(self._catalog_columns)
         columns = {name: _to_numpy(table[name]) for name in table.column_names}
         catalog = assemble_catalog(columns, self._mapping, first_row=ref.start, count=count)
         return filler.finish(catalog, ref.start)
+
+    def _add_batch(self, filler, row, batch):
+        """Ingest a batch at once, if it is of the usual kind."""
+        columns = [batch.column(column) for column in self._image_columns.values()]
+        usual = len(batch) > 0 and not any(each.null_count for each in columns)
+        return usual and filler.add_archives(row, [*map(_archives, columns)])
 
     def _readers(self, batches, row):
         for batch in batches:
@@ -154,6 +164,14 @@ class _Row:
         except FormatError as error:
             what = f"{self.names[name]}: {error.what}"
             raise FormatError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+
+
+def _archives(column):
+    """Bytes of a binary column, not copied, and where in them each value begins."""
+    _, offsets, content = column.buffers()
+    width = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    offsets = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1]
+    return content or b"", offsets.astype(np.int64)
 
 
 def _to_numpy(column):

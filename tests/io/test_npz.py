@@ -188,6 +188,66 @@ def test_a_bomb_that_lies_about_its_size_is_stopped():
         decode_npz(bytes(payload))
 
 
+@given(
+    npst.arrays(st.sampled_from(["<f4", ">f4", "<f8", ">i2", "|u1"]), npst.array_shapes(min_dims=3, max_dims=3)),
+    st.booleans(),
+    st.sampled_from(["compiled", "plain"]),
+)
+def test_both_readers_read_the_same(image, compress, foreign):
+    bands = tuple("abcdefghijklm"[: len(image)])
+    members = {f"image_{band}": plane for band, plane in zip(bands, image, strict=True)}
+    payload = archive(compress, **members) if foreign == "plain" else encode_npz(image, bands, compress=compress)
+    unpacked = npz._core.unpack(payload, npz.member_names(bands), npz.inflate)
+    assert unpacked is not None
+    plain = npz._decode_planes(npz._Archive(payload), bands)
+    assert unpacked[1:] == (image.dtype.str, *image.shape[1:])
+    assert bytes(unpacked[0]) == image.tobytes()
+    np.testing.assert_array_equal(plain.pixels, image)
+
+
+@pytest.mark.parametrize(
+    ("payload", "bands"),
+    [
+        (archive(False, image=IMAGE), "grz"),
+        (archive(False, **PLANES), "gri"),
+        (archive(False, **PLANES), "gg"),
+        (archive(False, **PLANES), ["g\0image_r"]),
+        (archive(False, **PLANES), ""),
+        (archive(False, **{f"image_{at}": IMAGE[0] for at in range(17)}), [str(at) for at in range(17)]),
+        (archive(False, image_g=IMAGE[0], image_r=IMAGE[1].astype(float)), "gr"),
+        (archive(False, image_g=IMAGE[0], image_r=IMAGE[1, :4]), "gr"),
+        (archive(False, image_g=np.asfortranarray(IMAGE[0])), "g"),
+        (archive(False, image_g=IMAGE), "g"),
+        (archive(False, image_g=IMAGE[0, 0]), "g"),
+        (archive(False, image_g=IMAGE[0, :0]), "g"),
+        (archive(False, image_g=IMAGE[0] > 0), "g"),
+        (archive(False, image_g=IMAGE[0].astype(complex)), "g"),
+        (zipped(zipfile.ZIP_BZIP2, image_g=npy(IMAGE[0])), "g"),
+        (b"", "g"),
+    ],
+    ids=range(16),
+)
+def test_what_is_unusual_is_left_to_the_reader_that_can_say_what_it_is(payload, bands):
+    assert npz._core.unpack(payload, npz.member_names(tuple(bands)), npz.inflate) is None
+
+
+def test_what_interrupts_the_inflater_is_not_lost():
+    def interrupted(packed, size):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        npz._core.unpack(archive(**PLANES), npz.member_names(tuple("grz")), interrupted)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(3), bytes(100_000)])
+def test_zlib_and_libdeflate_inflate_alike(content, monkeypatch):
+    packed = npz._deflate(content)
+    ours = bytes(npz.inflate(packed, len(content)))
+    monkeypatch.setattr(npz, "deflate_decompress", None)
+    assert ours == bytes(npz.inflate(packed, len(content))) == content
+    assert len(npz.inflate(packed, max(len(content) - 1, 0))) <= len(content)
+
+
 @given(st.data())
 def test_damage_is_either_harmless_or_named(data):
     payload = bytearray(encode_npz(IMAGE, "grz", compress=data.draw(st.booleans())))
