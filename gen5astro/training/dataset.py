@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gen5astro.errors import ConfigError, FormatError, closest
-from gen5astro.kernels.normalize import normalize
+from gen5astro.kernels.gather import gather, not_finite
 
 __all__ = ["BatchPlan", "PairReader", "draw_by_host", "plan_epoch"]
 
@@ -157,8 +157,8 @@ class PairReader:
         self._pixels = (np.asarray(cube.ctrl), np.asarray(cube.stamp))
         self._statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
 
-    def read(self, row, label):
-        """Read and normalize the inputs of a batch.
+    def read(self, row, label, element=None):
+        """Read, normalize and turn the inputs of a batch.
 
         Parameters
         ----------
@@ -166,6 +166,8 @@ class PairReader:
             Rows of the cube.
         label : int64 array, (n,)
             1 for the stamp (first), 0 for the ctrl (first).
+        element : int64 array, (n,), optional
+            Element of the dihedral group that each is turned by, as `gather` takes it.
 
         Returns
         -------
@@ -177,15 +179,17 @@ class PairReader:
         FormatError
             If an image holds a pixel that is not finite.
         """
-        shape = self._pixels[0].shape[1:]
-        inputs = np.empty((len(row), self.view.images, *shape), np.float32)
-        for place in range(self.view.images):
+        n_images, shape = self.view.images, self._pixels[0].shape[1:]
+        element = np.zeros(len(row), np.int64) if element is None else element
+        inputs = np.empty((len(row) * n_images, *shape), np.float32)
+        for at in range(n_images):
             for member in (0, 1):
-                chosen = np.flatnonzero((label if place == 0 else 1 - label) == member)
-                pixels = np.take(self._pixels[member], row[chosen], axis=0)
-                inputs[chosen, place] = normalize(pixels, self._statistics[member][row[chosen]], self.spec, out=pixels)
-        bad = ~np.isfinite(inputs.sum(axis=(1, 2, 3, 4), dtype=np.float64))
-        if bad.any():
-            got = f"a pixel that is not finite in row {row[bad][0]} of the cube ({bad.sum()} such images in one batch)"
+                chosen = np.flatnonzero((label if at == 0 else 1 - label) == member)
+                turned = {"element": element[chosen], "out": inputs, "place": chosen * n_images + at}
+                gather(self._pixels[member], self._statistics[member], row[chosen], self.spec, **turned)
+        inputs = inputs.reshape(len(row), self.channels, *shape[1:])
+        bad = not_finite(inputs)
+        if bad.size:
+            got = f"a pixel that is not finite in row {row[bad[0]]} of the cube ({bad.size} such images in one batch)"
             raise FormatError("training images", got=got, remedy="reject such rows when building the cube")
-        return inputs.reshape(len(row), self.channels, *shape[1:])
+        return inputs

@@ -11,6 +11,7 @@ from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.normalize import normalize, normalizer_statistics
 from gen5astro.training.dataset import PairReader, draw_by_host, plan_epoch
 from gen5astro.training.views import VIEWS
+from tests.reference import turn
 from tests.training.cubes import make_cube
 
 
@@ -113,6 +114,14 @@ def test_the_reader_gives_what_one_image_alone_gives(cube):
     spec = cube.normalizer_spec
     expected = normalize(images, normalizer_statistics(images, spec, cube.pixel_scale), spec)
     np.testing.assert_array_equal(PairReader(cube, VIEWS["single"]).read(row, label), expected)
+
+
+def test_both_halves_of_a_paired_input_are_turned_alike(cube):
+    row, label, element = np.array([2, 4, 1]), np.array([1, 0, 1]), np.array([1, 6, 7])
+    reader = PairReader(cube, VIEWS["paired"])
+    plain, turned = reader.read(row, label), reader.read(row, label, element)
+    for at in range(3):
+        np.testing.assert_array_equal(turned[at], turn(plain[at], element[at]))
 
 
 def test_the_paired_view_shows_both_and_the_label_is_the_order(cube):
