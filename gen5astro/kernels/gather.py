@@ -13,6 +13,8 @@ from gen5astro.kernels.normalize import stretch_pixels, stretch_terms
 
 __all__ = ["gather", "not_finite"]
 
+_UNSIGNED = np.uint64
+
 
 def gather(images, statistics, row, spec, *, element=None, out=None, place=None):
     """Normalize some rows of a set of images as `~gen5astro.kernels.normalize.normalize` does, and turn them.
@@ -120,17 +122,31 @@ def _gather(images, statistics, row, element, place, softening, clip, out):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _turn(plane, width, element, out):
-    """Flip, then transpose; the plane is small enough to stay in the nearest cache."""
+    """Flip, then transpose; the plane is small enough to stay in the nearest cache.
+
+    What is read backwards is read at unsigned indices: they cannot count from the end, and so fill vector lanes.
+    """
     height = len(plane) // width
-    for y in range(height):
-        source = plane[y * width : y * width + width]
-        to = height - 1 - y if element & 2 else y
-        if element & 4:
-            for x in range(width):
-                out[x * width + to] = source[width - 1 - x if element & 1 else x]
-        elif element & 1:
-            target = out[to * width : to * width + width]
-            for x in range(width):
-                target[x] = source[width - 1 - x]
-        else:
-            out[to * width : to * width + width] = source
+    if element == 3:
+        for k in range(len(plane)):
+            out[k] = plane[_UNSIGNED(len(plane) - 1 - k)]
+    elif element < 4:
+        for y in range(height):
+            to = height - 1 - y if element == 2 else y
+            source, target = plane[y * width : y * width + width], out[to * width : to * width + width]
+            if element == 1:
+                for x in range(width):
+                    target[x] = source[_UNSIGNED(width - 1 - x)]
+            else:
+                for x in range(width):
+                    target[x] = source[x]
+    else:
+        for x in range(width):
+            column = width - 1 - x if element & 1 else x
+            target = out[x * height : x * height + height]
+            if element & 2:
+                for y in range(height):
+                    target[y] = plane[_UNSIGNED((height - 1 - y) * width + column)]
+            else:
+                for y in range(height):
+                    target[y] = plane[_UNSIGNED(y * width + column)]
