@@ -108,16 +108,16 @@ def _mark_not_finite(images, bad):
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _gather(images, statistics, row, element, place, softening, clip, out):
     n_bands, height, width = out.shape[1:]
-    turned = np.empty(height * width, np.float32)
+    room, stretched = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
     for i in range(len(row)):
         for band in range(n_bands):
             source, target = images[row[i], band].reshape(-1), out[place[i], band].reshape(-1)
             location, scale = statistics[row[i], band]
             if element[i] == 0:
-                stretch_pixels(source, location, scale, softening, clip, target)
+                stretch_pixels(source, location, scale, softening, clip, room, target)
             else:
-                stretch_pixels(source, location, scale, softening, clip, turned)
-                _turn(turned, width, element[i], target)
+                stretch_pixels(source, location, scale, softening, clip, room, stretched)
+                _turn(stretched, width, element[i], target)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -301,15 +301,17 @@ def _moments(sample, origin):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _stretch(planes, statistics, softening, clip, out):
+    room = np.empty(planes.shape[1], np.float32)
     for i in range(len(planes)):
-        stretch_pixels(planes[i], statistics[i, 0], statistics[i, 1], softening, clip, out[i])
+        stretch_pixels(planes[i], statistics[i, 0], statistics[i, 1], softening, clip, room, out[i])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def stretch_pixels(pixels, location, scale, softening, clip, out):
+def stretch_pixels(pixels, location, scale, softening, clip, room, out):
     """Scale, stretch and clip the pixels of a plane, in float32 lanes.
 
-    The location in two parts keeps what a large pedestal would round away.
+    The location in two parts keeps what a large pedestal would round away. The pixels are copied first: a loop that
+    only copies has more reads of memory under way than one that computes, which takes twice as long where they are far.
 
     Parameters
     ----------
@@ -319,15 +321,19 @@ def stretch_pixels(pixels, location, scale, softening, clip, out):
         Statistics of the plane [nanomaggy].
     softening, clip : float64
         From `stretch_terms`.
+    room : float32 array, (m,)
+        To work in.
     out : float32 array, (m,)
         Where the result goes; `pixels` itself is allowed.
     """
+    for k in range(len(pixels)):
+        room[k] = pixels[k]
     bound = np.float32(clip)
     most = np.float32(location)
     rest = np.float32(location - np.float64(most))
     factor = np.float32(1.0 / (scale * (softening if softening > 0 else 1.0)))
-    for k in range(len(pixels)):
-        value = ((pixels[k] - most) - rest) * factor
+    for k in range(len(room)):
+        value = ((room[k] - most) - rest) * factor
         if softening > 0:
             value = _asinh(value)
         value = -bound if value < -bound else value
