@@ -40,6 +40,11 @@ ingest_status ingest_parse_dtype(const char *text, ingest_dtype *dtype)
 #define WITH_AVX2
 #define HAS_AVX2 0
 #endif
+#if defined(__GNUC__)
+#define PREFETCH(at, written) __builtin_prefetch((const void *)(at), written)
+#else
+#define PREFETCH(at, written) ((void)(at))
+#endif
 
 /* ---- numbers of the wire to float ---- */
 
@@ -173,6 +178,9 @@ INLINED void convert_plane(const unsigned char *wire, size_t stride, size_t coun
 /* ---- census ---- */
 
 enum {
+    LINE = 64,     /* bytes that come from memory together */
+    AHEAD = 2048,  /* bytes: far enough that they are there when their turn comes, however far the memory is */
+    STEP = 256,    /* pixels converted between two requests for memory */
     LANES = 16,      /* counts and extremes are kept in lanes, so that the loop is one of vectors on every compiler */
     CHUNK = 1 << 16 /* counts within a chunk stay 32 bits wide, as wide as the pixels */
 };
@@ -302,21 +310,49 @@ uint64_t ingest_digest(const float *values, size_t count)
 
 /* ---- the pass ---- */
 
+/* Ask for memory that is read, or written, soon; asking beyond its end does no harm. */
+INLINED void ask_to_read(const void *from, size_t size)
+{
+    for (size_t at = 0; at < size; at += LINE) {
+        PREFETCH((uintptr_t)from + AHEAD + at, 0);
+    }
+}
+
+INLINED void ask_to_write(const void *to, size_t size)
+{
+    for (size_t at = 0; at < size; at += LINE) {
+        PREFETCH((uintptr_t)to + AHEAD + at, 1);
+    }
+}
+
 INLINED void pass_over_row(const unsigned char *wire, ingest_dtype dtype, ingest_layout layout, size_t bands,
                            size_t pixels, float *out, ingest_census *census)
 {
     const size_t stride = layout == INGEST_CHW ? dtype.size : dtype.size * bands;
     const size_t next_band = layout == INGEST_CHW ? dtype.size * pixels : dtype.size;
     const int parted = layout == INGEST_HWC && bands == 3 && is_float32(dtype);
-    if (parted && dtype.swapped) {
-        part_bands(wire, pixels, 1, out, out + pixels, out + 2 * pixels);
-    } else if (parted) {
-        part_bands(wire, pixels, 0, out, out + pixels, out + 2 * pixels);
+    for (size_t start = 0; parted && start < pixels; start += STEP) {
+        const size_t count = pixels - start < STEP ? pixels - start : STEP;
+        const unsigned char *from = wire + start * stride;
+        float *to = out + start;
+        ask_to_read(from, count * stride);
+        ask_to_write(to, count * sizeof *to);
+        ask_to_write(to + pixels, count * sizeof *to);
+        ask_to_write(to + 2 * pixels, count * sizeof *to);
+        if (dtype.swapped) {
+            part_bands(from, count, 1, to, to + pixels, to + 2 * pixels);
+        } else {
+            part_bands(from, count, 0, to, to + pixels, to + 2 * pixels);
+        }
     }
     for (size_t band = 0; band < bands; band++) {
         float *plane = out + band * pixels;
-        if (!parted) {
-            convert_plane(wire + band * next_band, stride, pixels, dtype, plane);
+        for (size_t start = 0; !parted && start < pixels; start += STEP) {
+            const size_t count = pixels - start < STEP ? pixels - start : STEP;
+            const unsigned char *from = wire + band * next_band + start * stride;
+            ask_to_read(from, count * stride);
+            ask_to_write(plane + start, count * sizeof *plane);
+            convert_plane(from, stride, count, dtype, plane + start);
         }
         census[band] = count_plane(plane, pixels);
     }
