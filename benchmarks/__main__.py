@@ -32,6 +32,7 @@ from benchmarks.reading import (
     StoredParquet,
 )
 from benchmarks.ring import RingBudget
+from benchmarks.sky import SkyMatch
 
 COMPARISONS = (
     CorePhotometry,
@@ -51,6 +52,7 @@ COMPARISONS = (
     IngestPlanes,
     RandomBatches,
     TrainingBatches,
+    SkyMatch,
     Injection,
 )
 _SHOWN = (
