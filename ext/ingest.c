@@ -132,16 +132,16 @@ INLINED void part_bands(const unsigned char *restrict wire, size_t count, int sw
                         float *restrict second, float *restrict third)
 {
     for (size_t at = 0; at < count; at++) {
-        uint32_t bits[3];
-        memcpy(bits, wire + at * sizeof bits, sizeof bits);
-        if (swapped) {
-            bits[0] = swap4(bits[0]);
-            bits[1] = swap4(bits[1]);
-            bits[2] = swap4(bits[2]);
-        }
-        memcpy(first + at, bits, sizeof *first);
-        memcpy(second + at, bits + 1, sizeof *second);
-        memcpy(third + at, bits + 2, sizeof *third);
+        uint32_t a, b, c;
+        memcpy(&a, wire + 12 * at, sizeof a);
+        memcpy(&b, wire + 12 * at + 4, sizeof b);
+        memcpy(&c, wire + 12 * at + 8, sizeof c);
+        a = swapped ? swap4(a) : a;
+        b = swapped ? swap4(b) : b;
+        c = swapped ? swap4(c) : c;
+        memcpy(first + at, &a, sizeof a);
+        memcpy(second + at, &b, sizeof b);
+        memcpy(third + at, &c, sizeof c);
     }
 }
 
