@@ -1,8 +1,9 @@
 """Time ours and its peers in turn, in one process, so that the ratio holds on any machine.
 
-Each works on one thread unless the comparison says otherwise. The fastest of some runs counts: whatever else the
-machine does only slows a run down. In a round each is run again and again for a moment, so that what is quick is not
-measured less often than what is slow.
+Each works on one thread unless the comparison says otherwise, and takes processor time, so that a run counts the same
+while the machine does something else; several threads or processes take the time of the clock. The fastest of some runs
+counts. In a round each is run again and again for a moment, so that what is quick is not measured less often than what
+is slow.
 """
 
 import contextlib
@@ -151,20 +152,21 @@ def compare(kind, *, toy=False):
 def _taken(work, methods, *, toy):
     """Seconds of each run of each method, the methods in turn."""
     seconds = {method: [] for method in methods}
+    clock = time.process_time if work.threads == 1 else time.perf_counter
     for method in methods if not toy else []:
         getattr(work, method)()
     for _ in range(1 if toy else ROUNDS):
         for method in methods:
             if sum(seconds[method]) < PATIENCE_SECONDS:
-                seconds[method] += _burst(getattr(work, method), 0.0 if toy else BURST_SECONDS)
+                seconds[method] += _burst(getattr(work, method), clock, 0.0 if toy else BURST_SECONDS)
     return seconds
 
 
-def _burst(run, least):
+def _burst(run, clock, least):
     """Seconds of each run, of as many as fill a moment."""
     taken = []
     while not taken or sum(taken) < least:
-        begin = time.perf_counter()
+        begin = clock()
         run()
-        taken.append(time.perf_counter() - begin)
+        taken.append(max(clock() - begin, 1e-9))
     return taken
