@@ -38,18 +38,6 @@ static uint32_t go_on_by_tables(uint32_t rest, const unsigned char *bytes, size_
     return rest;
 }
 
-/* A few bytes, bit by bit: not worth tables. */
-static uint32_t go_on_by_bits(uint32_t rest, const unsigned char *bytes, size_t size)
-{
-    for (; size > 0; bytes++, size--) {
-        rest ^= *bytes;
-        for (int bit = 0; bit < 8; bit++) {
-            rest = rest >> 1 ^ (0xEDB88320u & (0u - (rest & 1u)));
-        }
-    }
-    return rest;
-}
-
 uint32_t checksum_by_tables(const unsigned char *bytes, size_t size)
 {
     return ~go_on_by_tables(~0u, bytes, size);
@@ -111,6 +99,18 @@ WITH_CARRYLESS static uint32_t go_on_by_folding(uint32_t rest, const unsigned ch
     b = _mm_and_si128(_mm_clmulepi64_si128(_mm_and_si128(a, words), barrett, 0x10), words);
     a = _mm_xor_si128(a, _mm_clmulepi64_si128(b, barrett, 0x00));
     return (uint32_t)_mm_extract_epi32(a, 1);
+}
+
+/* A few bytes, bit by bit: not worth tables. */
+static uint32_t go_on_by_bits(uint32_t rest, const unsigned char *bytes, size_t size)
+{
+    for (; size > 0; bytes++, size--) {
+        rest ^= *bytes;
+        for (int bit = 0; bit < 8; bit++) {
+            rest = rest >> 1 ^ (0xEDB88320u & (0u - (rest & 1u)));
+        }
+    }
+    return rest;
 }
 
 uint32_t checksum(const unsigned char *bytes, size_t size)
