@@ -19,6 +19,7 @@ extensions = [
     "sphinx_click",
     "from_code",
     "selftest_page",
+    "benchmarks_page",
     "mathml",
 ]
 exclude_patterns = ["_build"]

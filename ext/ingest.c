@@ -27,29 +27,48 @@ ingest_status ingest_parse_dtype(const char *text, ingest_dtype *dtype)
     return INGEST_OK;
 }
 
+/*
+ * What is inlined into two functions, one of them for processors with AVX2, is compiled for either; which one runs is
+ * decided when it is called.
+ */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define INLINED static inline __attribute__((always_inline))
+#define WITH_AVX2 __attribute__((target("avx2")))
+#define HAS_AVX2 __builtin_cpu_supports("avx2")
+#else
+#define INLINED static inline
+#define WITH_AVX2
+#define HAS_AVX2 0
+#endif
+#if defined(__GNUC__)
+#define PREFETCH(at, written) __builtin_prefetch((const void *)(at), written)
+#else
+#define PREFETCH(at, written) ((void)(at))
+#endif
+
 /* ---- numbers of the wire to float ---- */
 
-static inline uint8_t swap1(uint8_t bits)
+INLINED uint8_t swap1(uint8_t bits)
 {
     return bits;
 }
 
-static inline uint16_t swap2(uint16_t bits)
+INLINED uint16_t swap2(uint16_t bits)
 {
     return (uint16_t)(bits << 8 | bits >> 8);
 }
 
-static inline uint32_t swap4(uint32_t bits)
+INLINED uint32_t swap4(uint32_t bits)
 {
     return bits << 24 | (bits & 0xff00u) << 8 | (bits >> 8 & 0xff00u) | bits >> 24;
 }
 
-static inline uint64_t swap8(uint64_t bits)
+INLINED uint64_t swap8(uint64_t bits)
 {
     return (uint64_t)swap4((uint32_t)bits) << 32 | swap4((uint32_t)(bits >> 32));
 }
 
-static inline float half_to_float(uint16_t half)
+INLINED float half_to_float(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
     const uint32_t exponent = half >> 10 & 0x1fu;
@@ -81,8 +100,9 @@ static inline float half_to_float(uint16_t half)
 
 #define SAME(bits) (bits)
 
-#define CONVERTER(name, bits_type, type, swap, as)                                                                  \
-    static void name(const unsigned char *restrict wire, size_t stride, size_t count, int swapped, float *restrict out) \
+#define CONVERTER(linkage, name, bits_type, type, swap, as)                                                                  \
+    linkage void name(const unsigned char *restrict wire, size_t stride, size_t count, int swapped,                     \
+                      float *restrict out)                                                                              \
     {                                                                                                                   \
         if (stride == sizeof(type) && swapped) {                                                                        \
             LOOP(bits_type, type, swap, as, sizeof(type))                                                               \
@@ -95,17 +115,40 @@ static inline float half_to_float(uint16_t half)
         }                                                                                                               \
     }
 
-CONVERTER(from_f2, uint16_t, uint16_t, swap2, AS_HALF)
-CONVERTER(from_f4, uint32_t, float, swap4, AS_FLOAT)
-CONVERTER(from_f8, uint64_t, double, swap8, AS_FLOAT)
-CONVERTER(from_i1, uint8_t, int8_t, swap1, AS_FLOAT)
-CONVERTER(from_i2, uint16_t, int16_t, swap2, AS_FLOAT)
-CONVERTER(from_i4, uint32_t, int32_t, swap4, AS_FLOAT)
-CONVERTER(from_i8, uint64_t, int64_t, swap8, AS_FLOAT)
-CONVERTER(from_u1, uint8_t, uint8_t, swap1, AS_FLOAT)
-CONVERTER(from_u2, uint16_t, uint16_t, swap2, AS_FLOAT)
-CONVERTER(from_u4, uint32_t, uint32_t, swap4, AS_FLOAT)
-CONVERTER(from_u8, uint64_t, uint64_t, swap8, AS_FLOAT)
+CONVERTER(static, from_f2, uint16_t, uint16_t, swap2, AS_HALF)
+CONVERTER(INLINED, from_f4, uint32_t, float, swap4, AS_FLOAT)
+CONVERTER(static, from_f8, uint64_t, double, swap8, AS_FLOAT)
+CONVERTER(static, from_i1, uint8_t, int8_t, swap1, AS_FLOAT)
+CONVERTER(static, from_i2, uint16_t, int16_t, swap2, AS_FLOAT)
+CONVERTER(static, from_i4, uint32_t, int32_t, swap4, AS_FLOAT)
+CONVERTER(static, from_i8, uint64_t, int64_t, swap8, AS_FLOAT)
+CONVERTER(static, from_u1, uint8_t, uint8_t, swap1, AS_FLOAT)
+CONVERTER(static, from_u2, uint16_t, uint16_t, swap2, AS_FLOAT)
+CONVERTER(static, from_u4, uint32_t, uint32_t, swap4, AS_FLOAT)
+CONVERTER(static, from_u8, uint64_t, uint64_t, swap8, AS_FLOAT)
+
+/* Three bands side by side, the usual cube, to three planes in one pass. */
+INLINED void part_bands(const unsigned char *restrict wire, size_t count, int swapped, float *restrict first,
+                        float *restrict second, float *restrict third)
+{
+    for (size_t at = 0; at < count; at++) {
+        uint32_t a, b, c;
+        memcpy(&a, wire + 12 * at, sizeof a);
+        memcpy(&b, wire + 12 * at + 4, sizeof b);
+        memcpy(&c, wire + 12 * at + 8, sizeof c);
+        a = swapped ? swap4(a) : a;
+        b = swapped ? swap4(b) : b;
+        c = swapped ? swap4(c) : c;
+        memcpy(first + at, &a, sizeof a);
+        memcpy(second + at, &b, sizeof b);
+        memcpy(third + at, &c, sizeof c);
+    }
+}
+
+INLINED int is_float32(ingest_dtype dtype)
+{
+    return dtype.kind == 'f' && dtype.size == sizeof(float);
+}
 
 typedef void (*converter)(const unsigned char *, size_t, size_t, int, float *);
 
@@ -117,89 +160,83 @@ static converter converter_of(ingest_dtype dtype)
     case 2:
         return dtype.kind == 'f' ? from_f2 : dtype.kind == 'i' ? from_i2 : from_u2;
     case 4:
-        return dtype.kind == 'f' ? from_f4 : dtype.kind == 'i' ? from_i4 : from_u4;
+        return dtype.kind == 'i' ? from_i4 : from_u4;
     default:
         return dtype.kind == 'f' ? from_f8 : dtype.kind == 'i' ? from_i8 : from_u8;
+    }
+}
+
+INLINED void convert_plane(const unsigned char *wire, size_t stride, size_t count, ingest_dtype dtype, float *out)
+{
+    if (is_float32(dtype)) {
+        from_f4(wire, stride, count, dtype.swapped, out);
+    } else {
+        converter_of(dtype)(wire, stride, count, dtype.swapped, out);
     }
 }
 
 /* ---- census ---- */
 
 enum {
-    LANES = 32,      /* extremes are kept in lanes, so that the loop is one of vectors on every compiler */
+    LINE = 64,     /* bytes that come from memory together */
+    AHEAD = 2048,  /* bytes: far enough that they are there when their turn comes, however far the memory is */
+    STEP = 256,    /* pixels converted between two requests for memory */
+    LANES = 16,      /* counts and extremes are kept in lanes, so that the loop is one of vectors on every compiler */
     CHUNK = 1 << 16 /* counts within a chunk stay 32 bits wide, as wide as the pixels */
 };
 
-static inline uint32_t magnitude_bits(float value)
+INLINED uint32_t magnitude_bits(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits & 0x7fffffffu;
 }
 
-static inline int is_finite(float value)
+INLINED int is_finite(float value)
 {
     return magnitude_bits(value) < 0x7f800000u;
 }
 
-static void count_chunk(const float *values, size_t count, ingest_census *census)
+INLINED void count_pixel(float value, uint32_t *finite, uint32_t *zeros, float *low, float *high)
 {
-    uint32_t finite = 0, zeros = 0;
-    for (size_t at = 0; at < count; at++) {
-        finite += (uint32_t)is_finite(values[at]);
-        zeros += (uint32_t)(magnitude_bits(values[at]) == 0);
-    }
-    census->finite += finite;
-    census->zeros += zeros;
+    const int good = is_finite(value);
+    const float for_low = good ? value : INFINITY, for_high = good ? value : -INFINITY;
+    *finite += (uint32_t)good;
+    *zeros += (uint32_t)(magnitude_bits(value) == 0);
+    *low = for_low < *low ? for_low : *low;
+    *high = for_high > *high ? for_high : *high;
 }
 
-/* Extremes of pixels that are all finite, starting from those of *census. */
-static void widen_by_all(const float *values, size_t count, ingest_census *census)
+INLINED void count_chunk(const float *values, size_t count, ingest_census *census)
 {
+    uint32_t finite[LANES] = {0}, zeros[LANES] = {0};
     float low[LANES], high[LANES];
     for (int lane = 0; lane < LANES; lane++) {
-        low[lane] = census->low;
-        high[lane] = census->high;
+        low[lane] = INFINITY;
+        high[lane] = -INFINITY;
     }
     size_t at = 0;
     for (; at + LANES <= count; at += LANES) {
         for (int lane = 0; lane < LANES; lane++) {
-            const float value = values[at + (size_t)lane];
-            low[lane] = value < low[lane] ? value : low[lane];
-            high[lane] = value > high[lane] ? value : high[lane];
+            count_pixel(values[at + (size_t)lane], finite + lane, zeros + lane, low + lane, high + lane);
         }
     }
     for (; at < count; at++) {
-        low[0] = values[at] < low[0] ? values[at] : low[0];
-        high[0] = values[at] > high[0] ? values[at] : high[0];
+        count_pixel(values[at], finite, zeros, low, high);
     }
     for (int lane = 0; lane < LANES; lane++) {
+        census->finite += finite[lane];
+        census->zeros += zeros[lane];
         census->low = low[lane] < census->low ? low[lane] : census->low;
         census->high = high[lane] > census->high ? high[lane] : census->high;
     }
 }
 
-static void widen_by_finite(const float *values, size_t count, ingest_census *census)
-{
-    for (size_t at = 0; at < count; at++) {
-        if (is_finite(values[at])) {
-            widen_by_all(values + at, 1, census);
-        }
-    }
-}
-
-static ingest_census count_plane(const float *values, size_t count)
+INLINED ingest_census count_plane(const float *values, size_t count)
 {
     ingest_census census = {0, 0, INFINITY, -INFINITY};
     for (size_t start = 0; start < count; start += CHUNK) {
-        const size_t size = count - start < CHUNK ? count - start : CHUNK;
-        const size_t before = census.finite;
-        count_chunk(values + start, size, &census);
-        if (census.finite - before == size) {
-            widen_by_all(values + start, size, &census);
-        } else {
-            widen_by_finite(values + start, size, &census);
-        }
+        count_chunk(values + start, count - start < CHUNK ? count - start : CHUNK, &census);
     }
     if (census.finite == 0) {
         census.low = NAN;
@@ -273,6 +310,79 @@ uint64_t ingest_digest(const float *values, size_t count)
 
 /* ---- the pass ---- */
 
+/* Ask for memory that is read, or written, soon; asking beyond its end does no harm. */
+INLINED void ask_to_read(const void *from, size_t size)
+{
+    for (size_t at = 0; at < size; at += LINE) {
+        PREFETCH((uintptr_t)from + AHEAD + at, 0);
+    }
+}
+
+INLINED void ask_to_write(const void *to, size_t size)
+{
+    for (size_t at = 0; at < size; at += LINE) {
+        PREFETCH((uintptr_t)to + AHEAD + at, 1);
+    }
+}
+
+INLINED void pass_over_row(const unsigned char *wire, ingest_dtype dtype, ingest_layout layout, size_t bands,
+                           size_t pixels, float *out, ingest_census *census)
+{
+    const size_t stride = layout == INGEST_CHW ? dtype.size : dtype.size * bands;
+    const size_t next_band = layout == INGEST_CHW ? dtype.size * pixels : dtype.size;
+    const int parted = layout == INGEST_HWC && bands == 3 && is_float32(dtype);
+    for (size_t start = 0; parted && start < pixels; start += STEP) {
+        const size_t count = pixels - start < STEP ? pixels - start : STEP;
+        const unsigned char *from = wire + start * stride;
+        float *to = out + start;
+        ask_to_read(from, count * stride);
+        ask_to_write(to, count * sizeof *to);
+        ask_to_write(to + pixels, count * sizeof *to);
+        ask_to_write(to + 2 * pixels, count * sizeof *to);
+        if (dtype.swapped) {
+            part_bands(from, count, 1, to, to + pixels, to + 2 * pixels);
+        } else {
+            part_bands(from, count, 0, to, to + pixels, to + 2 * pixels);
+        }
+    }
+    for (size_t band = 0; band < bands; band++) {
+        float *plane = out + band * pixels;
+        for (size_t start = 0; !parted && start < pixels; start += STEP) {
+            const size_t count = pixels - start < STEP ? pixels - start : STEP;
+            const unsigned char *from = wire + band * next_band + start * stride;
+            ask_to_read(from, count * stride);
+            ask_to_write(plane + start, count * sizeof *plane);
+            convert_plane(from, stride, count, dtype, plane + start);
+        }
+        census[band] = count_plane(plane, pixels);
+    }
+}
+
+WITH_AVX2 static void pass_with_avx2(const unsigned char *wire, ingest_dtype dtype, ingest_layout layout, size_t bands,
+                                     size_t pixels, float *out, ingest_census *census)
+{
+    pass_over_row(wire, dtype, layout, bands, pixels, out, census);
+}
+
+static void pass_anywhere(const unsigned char *wire, ingest_dtype dtype, ingest_layout layout, size_t bands,
+                          size_t pixels, float *out, ingest_census *census)
+{
+    pass_over_row(wire, dtype, layout, bands, pixels, out, census);
+}
+
+static void pass(const void *wire, ingest_dtype dtype, ingest_layout layout, size_t bands, size_t pixels, float *out,
+                 ingest_census *census)
+{
+    (HAS_AVX2 ? pass_with_avx2 : pass_anywhere)(wire, dtype, layout, bands, pixels, out, census);
+}
+
+ingest_census ingest_plane(const void *wire, ingest_dtype dtype, size_t pixels, float *out)
+{
+    ingest_census census;
+    pass(wire, dtype, INGEST_CHW, 1, pixels, out, &census);
+    return census;
+}
+
 /* Whether a * b == product, without overflow. */
 static int is_product(size_t a, size_t b, size_t product)
 {
@@ -291,15 +401,9 @@ ingest_status ingest_row(const void *wire, size_t wire_size, ingest_dtype dtype,
     if ((uintptr_t)out % sizeof(float) != 0) {
         return INGEST_ALIGNMENT;
     }
-    const size_t stride = layout == INGEST_CHW ? dtype.size : dtype.size * bands;
-    const size_t next_band = layout == INGEST_CHW ? dtype.size * pixels : dtype.size;
-    const converter convert = converter_of(dtype);
-    for (size_t band = 0; band < bands; band++) {
-        float *plane = out + band * pixels;
-        if (pixels > 0) {
-            convert((const unsigned char *)wire + band * next_band, stride, pixels, dtype.swapped, plane);
-        }
-        census[band] = count_plane(plane, pixels);
+    pass(wire, dtype, layout, pixels > 0 ? bands : 0, pixels, out, census);
+    for (size_t band = 0; pixels == 0 && band < bands; band++) {
+        census[band] = (ingest_census){0, 0, NAN, NAN};
     }
     *digest = ingest_digest(out, bands * pixels);
     return INGEST_OK;

@@ -46,6 +46,9 @@ ingest_status ingest_parse_dtype(const char *text, ingest_dtype *dtype);
 ingest_status ingest_row(const void *wire, size_t wire_size, ingest_dtype dtype, ingest_layout layout, size_t bands,
                          size_t pixels, float *out, size_t out_size, ingest_census *census, uint64_t *digest);
 
+/* Convert one contiguous plane of pixels, at any alignment, to out, which is aligned, and count it. */
+ingest_census ingest_plane(const void *wire, ingest_dtype dtype, size_t pixels, float *out);
+
 /* XXH64 (seed 0) of the little-endian bytes of the floats, the same on every machine. */
 uint64_t ingest_digest(const float *values, size_t count);
 

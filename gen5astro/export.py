@@ -12,7 +12,7 @@ import numpy as np
 
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ExistsError, FormatError
-from gen5astro.io.hdf5 import CubeSource
+from gen5astro.io.cube_source import CubeSource
 from gen5astro.io.parquet import PairWriter
 
 __all__ = ["FORMATS", "export_cube"]

@@ -13,7 +13,15 @@ from scipy.spatial import cKDTree
 
 from gen5astro.errors import FormatError, ShapeError
 
-__all__ = ["chord", "effective_number", "group_objects", "separation_arcsec", "sky_cell", "unit_vectors"]
+__all__ = [
+    "chord",
+    "effective_number",
+    "group_objects",
+    "nearest_object",
+    "separation_arcsec",
+    "sky_cell",
+    "unit_vectors",
+]
 
 _ARCSEC = np.pi / 180.0 / 3600.0
 
@@ -67,6 +75,27 @@ def chord(separation_arcsec):
         Length of the chord, 0 to 2.
     """
     return 2.0 * np.sin(np.minimum(np.asarray(separation_arcsec) * _ARCSEC, np.pi) / 2.0)
+
+
+def nearest_object(ra, dec, other_ra, other_dec):
+    """Find the nearest of other objects to each position.
+
+    Parameters
+    ----------
+    ra, dec : float64 array, (n,)
+        Positions [deg], all finite.
+    other_ra, other_dec : float64 array, (m,)
+        Positions of the others [deg], all finite; at least one.
+
+    Returns
+    -------
+    nearest : int64 array, (n,)
+        Number of the nearest other object.
+    separation : float64 array, (n,)
+        How far off it is [arcsec].
+    """
+    nearest = cKDTree(unit_vectors(other_ra, other_dec)).query(unit_vectors(ra, dec))[1]
+    return nearest, separation_arcsec(ra, dec, other_ra[nearest], other_dec[nearest])
 
 
 def sky_cell(ra, dec, *, size_deg):

@@ -9,10 +9,11 @@ import numpy as np
 from gen5astro.build import count_leaks
 from gen5astro.engine import map_blocks
 from gen5astro.errors import Gen5Error
-from gen5astro.io.hdf5 import Cube, CubeSource
+from gen5astro.io.cube_source import CubeSource
+from gen5astro.io.hdf5 import Cube
 from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import block_checksums, content_digest
-from gen5astro.io.parquet import read_columns
+from gen5astro.io.parquet_columns import read_columns
 from gen5astro.io.rejects import rejects_path
 from gen5astro.splits import split_digest
 from gen5astro.verdict import Status, worst

@@ -57,3 +57,10 @@ def on_threads(function, arrays, threads=2, parts=4):
     pieces = zip(*(np.array_split(array, parts) for array in arrays), strict=True)
     with ThreadPoolExecutor(threads) as pool:
         return np.concatenate(list(pool.map(lambda piece: function(*piece), pieces)))
+
+
+def turn(image, element):
+    """Turn the last two axes by an element of the square's symmetry group: flip x, flip y, then swap them."""
+    image = image[..., ::-1] if element & 1 else image
+    image = image[..., ::-1, :] if element & 2 else image
+    return np.swapaxes(image, -1, -2) if element & 4 else image

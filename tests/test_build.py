@@ -16,7 +16,8 @@ from gen5astro.errors import (
     RejectedError,
     SchemaError,
 )
-from gen5astro.io.hdf5 import Cube, CubeSource, content_digest
+from gen5astro.io.cube_source import CubeSource
+from gen5astro.io.hdf5 import Cube, content_digest
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.measure import measure_pairs
 from gen5astro.settings import from_dict

@@ -1,4 +1,4 @@
-"""The page of the self-test says what its record says, and the record is of the faults and gates that there are."""
+"""Pages made from records say what the records say, and the records are of what there is."""
 
 import re
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import COMPARISONS
 from gen5astro.gates import load_gates
 from gen5astro.inject.faults import FAULTS
 from gen5astro.report.record import load_selftest
@@ -109,3 +110,46 @@ def test_another_record_makes_another_page(page):
     assert rows_of(page.accuracy(other))[0][3] == "0.2: **0 %** (0 to 66 %); gain (2)"
     assert rows_of(page.together(other)) == [["``gain`` and ``pedestal``", "50 % (9 to 91 %)", "100 %"]]
     assert page.together(make_selftest()) == page.alarms({"clean": None}) == page.terms({"clean": None}) == []
+
+
+# --- benchmarks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def benchmarks(page):
+    """Return the module that makes the table of the benchmarks, and the record that it is made from."""
+    import benchmarks_page
+
+    return benchmarks_page, benchmarks_page.load_record(benchmarks_page.RECORD)
+
+
+def test_the_record_of_the_benchmarks_has_every_comparison(benchmarks):
+    _, record = benchmarks
+    timed = [(row["name"], row["peer_name"], row["target"]) for row in record["rows"]]
+    assert timed == [(kind.name, peer.name, peer.target) for kind in COMPARISONS for peer in kind.peers.values()]
+    assert [row["peer_name"] for row in record["rows"] if "skipped" in row] == []
+
+
+def test_a_ratio_is_bold_where_it_is_what_is_aimed_at(benchmarks):
+    page, record = benchmarks
+    for row in record["rows"]:
+        cells = page.cells(row)
+        assert (cells[0], cells[3]) == (row["name"], row["peer_name"])
+        assert cells[5].startswith("**") == (row["ratio"] >= row["target"])
+        assert float(cells[5].strip("*")) == pytest.approx(row["ratio"], abs=0.051)
+    skipped = {"name": "work", "peer_name": "peer", "target": 2.0, "skipped": "peer is not installed"}
+    assert page.cells(skipped)[4] == "peer is not installed"
+
+
+def test_the_machine_and_the_versions_are_told(benchmarks):
+    page, record = benchmarks
+    told = page.told(record["provenance"])
+    assert f"``{record['provenance']['command']}``" in told
+    assert record["provenance"]["processor"] in told
+    assert f"numpy {record['provenance']['versions']['numpy']}" in told
+
+
+def test_what_is_no_record_of_benchmarks_is_refused(benchmarks, tmp_path):
+    (tmp_path / "rows.json").write_text('{"rows": []}')
+    with pytest.raises(ValueError, match="schema None"):
+        benchmarks[0].load_record(tmp_path / "rows.json")

@@ -134,9 +134,12 @@ def imported_roots():
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     # photutils imports scikit-image when it deblends, but leaves its installation to whoever calls that.
     borrowed = {"scikit-image"}
-    extras = names_in(SETTINGS["options.extras_require"]["cluster"])
+    optional = names_in(SETTINGS["options.extras_require"]["fast"])
+    sometimes = names_in(SETTINGS["options.extras_require"]["cluster"])
     imported = {DISTRIBUTION.get(root, root) for root in imported_roots()}
-    assert imported | borrowed == names_in(SETTINGS["options"]["install_requires"]) | (imported & extras)
+    assert optional <= imported
+    imported -= optional
+    assert imported | borrowed == names_in(SETTINGS["options"]["install_requires"]) | (imported & sometimes)
 
 
 def test_one_version_everywhere():

@@ -17,7 +17,8 @@ from gen5astro.build import build_cube
 from gen5astro.config import InjectConfig
 from gen5astro.errors import ExistsError, FormatError, MissingFileError, SchemaError
 from gen5astro.inject import inject_blocks
-from gen5astro.io.hdf5 import Cube, CubeSource
+from gen5astro.io.cube_source import CubeSource
+from gen5astro.io.hdf5 import Cube
 from gen5astro.io.journal import Journal
 from gen5astro.io.parquet import PairWriter
 from gen5astro.sample import load_hosts

@@ -4,7 +4,7 @@ import pytest
 from astropy.coordinates import SkyCoord, search_around_sky
 
 from gen5astro.errors import FormatError, ShapeError
-from gen5astro.sky import effective_number, group_objects, separation_arcsec, sky_cell
+from gen5astro.sky import effective_number, group_objects, nearest_object, separation_arcsec, sky_cell
 
 LIMIT = 10.0
 
@@ -109,6 +109,19 @@ def test_separation_is_astropys():
     ra, dec = rng.uniform(0, 360, (2, 500)), rng.uniform(-90, 90, (2, 500))
     expected = SkyCoord(ra[0], dec[0], unit="deg").separation(SkyCoord(ra[1], dec[1], unit="deg")).arcsec
     np.testing.assert_allclose(separation_arcsec(ra[0], dec[0], ra[1], dec[1]), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(0.0, 0.0), (359.9995, 45.0), (120.0, 90.0), (10.0, -90.0)])
+def test_the_nearest_object_is_astropys(ra, dec):
+    rng = np.random.default_rng(3)
+    place, others = (
+        scatter(rng, 200, ra=ra, dec=dec, width_arcsec=60),
+        scatter(rng, 50, ra=ra, dec=dec, width_arcsec=60),
+    )
+    nearest, separation = nearest_object(*place, *others)
+    expected, apart, _ = SkyCoord(*place, unit="deg").match_to_catalog_sky(SkyCoord(*others, unit="deg"))
+    np.testing.assert_array_equal(nearest, expected)
+    np.testing.assert_allclose(separation, apart.arcsec, rtol=1e-9, atol=1e-9)
 
 
 def test_effective_number_is_the_count_where_groups_are_equal_and_one_where_one_rules():

@@ -8,11 +8,10 @@ velocity dispersion are what searches for lenses look at.
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from gen5astro.gates import Gate
 from gen5astro.sample import load_known_lenses
-from gen5astro.sky import separation_arcsec, unit_vectors
+from gen5astro.sky import nearest_object
 from gen5astro.verdict import Finding, Limit, Status
 
 _NAMED = 3
@@ -26,19 +25,12 @@ def _findings(table, context):
     yield context.judge("unlocated", np.mean(~located), note="share of pairs without a position")
     lenses = load_known_lenses()
     place = table["ra"][located], table["dec"][located]
-    nearest = _nearest(place, lenses)
-    separation = separation_arcsec(*place, lenses["ra"][nearest], lenses["dec"][nearest])
+    nearest, separation = nearest_object(*place, lenses["ra"], lenses["dec"])
     matched = separation <= context.config.known_lens_radius_arcsec
     yield context.judge("known_lenses", np.count_nonzero(matched), note=_note(lenses["name"][nearest[matched]]))
     yield context.show(
         "nearest_lens", separation.min(), unit="arcsec", note=str(lenses["name"][nearest[separation.argmin()]])
     )
-
-
-def _nearest(place, lenses):
-    """Row of the lens nearest to each position."""
-    tree = cKDTree(unit_vectors(lenses["ra"], lenses["dec"]))
-    return tree.query(unit_vectors(*place))[1]
 
 
 def _note(names):

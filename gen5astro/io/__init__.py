@@ -122,7 +122,7 @@ def _holds_hdf5(folder):
 
 
 def _open_cube(path, options):
-    from gen5astro.io.hdf5 import CubeSource
+    from gen5astro.io.cube_source import CubeSource
 
     for name, value in (("pixel scale", options["pixel_scale"]), ("bands", options["bands"])):
         if value is not None:
@@ -133,7 +133,7 @@ def _open_cube(path, options):
 def _names_files(path, columns, member):
     """Whether Parquet names the files of its images instead of holding them."""
     from gen5astro.io.catalog import resolve_columns
-    from gen5astro.io.parquet import column_names
+    from gen5astro.io.parquet_columns import column_names
 
     found = resolve_columns(column_names(path), columns)
     return f"{member}_npz" not in found and f"{member}_path" in found

@@ -202,7 +202,7 @@ def read_table(path):
         raise MissingFileError(f"{path}", got="no such file", expected="a table")
     ending = next((each.lower() for each in reversed(path.suffixes) if each != ".gz"), "")
     if ending in (".parquet", ".pq"):
-        from gen5astro.io.parquet import read_columns
+        from gen5astro.io.parquet_columns import read_columns
 
         return read_columns(path)
     if ending not in _TABLE_FORMATS:

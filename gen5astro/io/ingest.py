@@ -1,6 +1,7 @@
 """From pixels as they were stored to rows of a block: native float32, counted and digested in one pass.
 
 The pass itself is C (``ext/ingest.c``); `ingest_row` is its face, and `BlockFiller` makes a block of many.
+npz archives go through it many at a time (``ext/npz.c``), without the GIL unless they are deflated.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ import numpy as np
 
 from gen5astro import _core
 from gen5astro.errors import FormatError, Gen5Error, ShapeError
+from gen5astro.io.archive import inflate
 from gen5astro.io.beside import SCALE_TOLERANCE, fit_psf
+from gen5astro.io.npz import member_names
 from gen5astro.io.pairs import CutoutBlock, PairBlock, Reject
 
 __all__ = ["PAIR", "BlockFiller", "Reference", "find_reference", "ingest_row"]
@@ -148,6 +151,34 @@ class BlockFiller:
         for name, values in self._facts.items():
             values[at] = images[0].facts.get(name, np.nan)
         self._rows.append(row)
+
+    def add_archives(self, row, archives):
+        """Ingest rows whose images are npz archives of planes alone, all at once; do nothing where one is not.
+
+        Parameters
+        ----------
+        row : int
+            Row number in the input of the first.
+        archives : sequence of tuple, (2,)
+            Of each of the images of a row: bytes that hold the archives one after another, and where each begins,
+            int64 array, (n + 1,).
+
+        Returns
+        -------
+        done : bool
+            Whether the rows were added; if not, `add` says of each what is the matter.
+        """
+        bands = self._reference.bands
+        at, count = len(self._rows), len(archives[0][1]) - 1
+        added, names = slice(at, at + count), member_names(bands)
+        for member, (content, offsets) in enumerate(archives):
+            census, digest = np.empty((count, len(bands), 4)), np.empty(count, np.uint64)
+            done = _core.ingest_archives(content, offsets, names, self._pixels[member][added], census, digest, inflate)
+            if done < count or not census[:, :, 0].all():
+                return False
+            self._census[added, member], self._digest[added, member] = census, digest
+        self._rows += range(row, row + count)
+        return True
 
     def _ingest(self, member, name, image):
         at, out, bands = len(self._rows), self._pixels[member], self._reference.bands

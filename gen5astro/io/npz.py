@@ -2,28 +2,26 @@
 
 An archive holds one plane a band (``image_g``, ``image_r``, ...) or one cube (``image``, ``cutout``, ``arr_0`` or
 ``data``). Beside it may stand ``invvar``, ``ivar`` or ``weight``, ``mask`` and ``psf``, each as one array or as one
-plane a band (``invvar_g``, ...), for what `gen5astro.io.beside` does with them; and any other member. The zip is walked
-here rather than by `zipfile`, which takes most of the time that a small archive takes: sizes are bounded before
-anything is inflated, checksums are checked, and nothing is ever unpickled.
+plane a band (``invvar_g``, ...), for what `gen5astro.io.beside` does with them; and any other member. Nothing is ever
+unpickled. The usual archive, of planes with nothing beside them that matters, is read in C (``ext/npz.c``); all others,
+and all that is wrong, here.
 """
 
 import io
 import math
 import re
-import struct
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
+from gen5astro import _core
 from gen5astro.errors import FormatError
+from gen5astro.io.archive import DEFLATED, END, ENTRY, LOCAL, STORED, Archive, crc32, inflate
 from gen5astro.io.beside import blank_unmeasured, flagged_fraction
 
-__all__ = ["MAX_BYTES", "WireImage", "decode_npy", "decode_npz", "encode_npz"]
-
-MAX_BYTES = 64 << 20
-"""Most bytes that the members of one archive may inflate to."""
+__all__ = ["WireImage", "decode_npy", "decode_npz", "encode_npz", "member_names"]
 
 _CUBES = ("image", "cutout", "arr_0", "data")
 _WEIGHTS = ("invvar", "ivar", "weight")
@@ -32,10 +30,6 @@ _PLANE = re.compile(r"image_([A-Za-z]\d?)")
 _BAND_ORDER = "ugrizy"
 _DEFAULT_BANDS = ("g", "r", "z")
 
-_END = struct.Struct("<4s4H2LH")
-_ENTRY = struct.Struct("<4s6H3L5H2L")
-_LOCAL = struct.Struct("<4s5H3L2H")
-_STORED, _DEFLATED = 0, 8
 _MAX_HEADER = 10_000
 _EPOCH = 1 << 5 | 1  # 1980-01-01, the earliest date that a zip can tell
 
@@ -94,7 +88,14 @@ def decode_npz(payload, *, bands=None):
     FormatError
         If the archive is broken, too large or encrypted, holds Python objects, or holds no image of these bands.
     """
-    archive = _Archive(payload)
+    planes = None if bands is None else _core.unpack(payload, member_names(tuple(bands)), inflate)
+    if planes is not None:
+        pixels, dtype, *shape = planes
+        return WireImage(np.frombuffer(pixels, dtype).reshape(-1, *shape), "chw", tuple(bands))
+    return _decode_planes(Archive(payload), bands)
+
+
+def _decode_planes(archive, bands):
     names = archive.entries
     wanted = [f"image_{band}" for band in bands] if bands is not None else _plane_names(names)
     cube = next((name for name in _CUBES if name in names), None)
@@ -134,6 +135,25 @@ def decode_npy(payload, *, bands=None):
     return _as_cube(_decode_array(memoryview(payload).cast("B"), "npy"), bands, "npy")
 
 
+@lru_cache(maxsize=64)
+def member_names(bands):
+    """Name the members that hold the planes of bands, as the compiled reader takes them.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        Band names.
+
+    Returns
+    -------
+    names : bytes
+        Each ended by a zero; empty where that reader could not tell them apart.
+    """
+    if len(set(bands)) < len(bands) or any("\0" in band for band in bands):
+        return b""
+    return b"".join(f"image_{band}".encode() + b"\0" for band in bands)
+
+
 def encode_npz(image, bands, *, compress=True):
     """Write an image as an npz archive of one plane a band, the same bytes for the same image.
 
@@ -158,13 +178,13 @@ def encode_npz(image, bands, *, compress=True):
         name = f"image_{band}.npy".encode()
         content = header + plane.tobytes()
         body = _deflate(content) if compress else content
-        method = _DEFLATED if compress else _STORED
-        common = (20, 0x800, method, 0, _EPOCH, zlib.crc32(content), len(body), len(content), len(name), 0)
-        packed += [_LOCAL.pack(b"PK\x03\x04", *common), name, body]
-        directory += [_ENTRY.pack(b"PK\x01\x02", 20, *common, 0, 0, 0, 0, offset), name]
-        offset += _LOCAL.size + len(name) + len(body)
+        method = DEFLATED if compress else STORED
+        common = (20, 0x800, method, 0, _EPOCH, crc32(content), len(body), len(content), len(name), 0)
+        packed += [LOCAL.pack(b"PK\x03\x04", *common), name, body]
+        directory += [ENTRY.pack(b"PK\x01\x02", 20, *common, 0, 0, 0, 0, offset), name]
+        offset += LOCAL.size + len(name) + len(body)
     size = sum(map(len, directory))
-    end = _END.pack(b"PK\x05\x06", 0, 0, len(bands), len(bands), size, offset, 0)
+    end = END.pack(b"PK\x05\x06", 0, 0, len(bands), len(bands), size, offset, 0)
     return b"".join([*packed, *directory, end])
 
 
@@ -190,83 +210,6 @@ def _plane_names(names):
 def _listing(names):
     shown = ", ".join(list(names)[:8]) + (", ..." if len(names) > 8 else "")
     return f"members {shown}" if names else "no members"
-
-
-# ---- zip ----
-
-
-class _Archive:
-    """The members of a zip, by name without ``.npy``; `read` inflates one and takes its size off what is left."""
-
-    def __init__(self, payload):
-        self._payload = memoryview(payload).cast("B")
-        self._left = MAX_BYTES
-        self._directory, count = _find_directory(self._payload)
-        self.entries = {}
-        at = self._directory
-        try:
-            for _ in range(count):
-                entry = _ENTRY.unpack_from(self._payload, at)
-                if entry[0] != b"PK\x01\x02":
-                    raise FormatError("npz", got="a broken zip directory", expected="an intact archive")
-                name_end = at + _ENTRY.size + entry[10]
-                name = bytes(self._payload[at + _ENTRY.size : name_end]).decode("utf-8", "replace")
-                self.entries[name.removesuffix(".npy")] = entry
-                at = name_end + entry[11] + entry[12]
-        except struct.error as error:
-            raise FormatError("npz", got="a truncated zip directory", expected="an intact archive") from error
-
-    def read(self, name):
-        """Bytes of a member, checked against its declared size and checksum."""
-        what = f"member {name!r}"
-        _, _, _, flags, method, _, _, checksum, packed_size, size, *_, offset = self.entries[name]
-        if flags & 1:
-            raise FormatError(what, got="an encrypted member", expected="a plain one")
-        if size > self._left:
-            raise FormatError(what, got=f"{size} bytes declared", expected=f"at most {MAX_BYTES} in an archive")
-        self._left -= size
-        try:
-            signature, *_, name_size, extra_size = _LOCAL.unpack_from(self._payload, offset)
-        except struct.error:
-            signature, name_size, extra_size = b"", 0, 0
-        start = offset + _LOCAL.size + name_size + extra_size
-        if signature != b"PK\x03\x04" or start + packed_size > self._directory:
-            raise FormatError(what, got="a broken zip entry", expected="an intact archive")
-        content = _unpack(self._payload[start : start + packed_size], method, size, what)
-        if len(content) != size or zlib.crc32(content) != checksum:
-            raise FormatError(what, got="bytes that do not match their CRC-32", expected="an intact archive")
-        return content
-
-
-def _find_directory(payload):
-    """Offset of the central directory and number of its entries."""
-    at = len(payload) - _END.size
-    if at < 0 or payload[at : at + 4] != b"PK\x05\x06":
-        tail = bytes(payload[-(_END.size + 0xFFFF) :])
-        found = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
-        if found < 0:
-            got = "no bytes" if len(payload) == 0 else f"{len(payload)} bytes that are no whole zip archive"
-            raise FormatError("npz", got=got, expected="an npz archive")
-        at = len(payload) - len(tail) + found
-    *_, count, _, directory, _ = _END.unpack_from(payload, at)
-    if directory > at:
-        raise FormatError("npz", got="a broken zip directory", expected="an intact archive")
-    return directory, count
-
-
-def _unpack(packed, method, size, what):
-    if method == _STORED:
-        return packed
-    if method != _DEFLATED:
-        raise FormatError(what, got=f"zip method {method}", expected="stored or deflated")
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(packed, size + 1)
-    except zlib.error as error:
-        raise FormatError(what, got=f"bytes that do not inflate ({error})", expected="an intact archive") from error
-    if len(content) > size:
-        raise FormatError(what, got=f"more bytes than the {size} declared", expected="an intact archive")
-    return memoryview(content)
 
 
 # ---- npy ----

@@ -15,11 +15,12 @@ from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileE
 from gen5astro.io.catalog import assemble_catalog
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
-from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet, open_file
+from gen5astro.io.parquet_columns import is_plain, to_numpy
+from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet
 from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
 from gen5astro.io.values import as_numbers
 
-__all__ = ["CutoutWriter", "PairWriter", "ParquetCutouts", "ParquetPairs", "column_names", "read_columns"]
+__all__ = ["CutoutWriter", "PairWriter", "ParquetCutouts", "ParquetPairs"]
 
 ROW_GROUP = 256
 """Most pairs in a row group that we write."""
@@ -107,10 +108,14 @@ class ParquetPairs(RowSource):
         batches = self._rows.read(ref.start, ref.stop)
         count = ref.stop - ref.start
         filler = self.filler(count)
-        for row, read in self._readers(batches, ref.start):
-            filler.add(row, read)
+        row = ref.start
+        for batch in batches:
+            if not self._add_batch(filler, row, batch):
+                for each, read in self._readers([batch], row):
+                    filler.add(each, read)
+            row += len(batch)
         table = pa.Table.from_batches(batches).select(self._catalog_columns)
-        columns = {name: _to_numpy(table[name]) for name in table.column_names}
+        columns = {name: to_numpy(table[name]) for name in table.column_names}
         catalog = assemble_catalog(columns, self._mapping, first_row=ref.start, count=count)
         return filler.finish(catalog, ref.start)
 
@@ -128,8 +133,14 @@ class ParquetPairs(RowSource):
         column = self._mapping.get(name)
         if column not in self._catalog_columns:
             return np.full(self.n_rows, np.nan)
-        parts = [as_numbers(_to_numpy(part), column, 0) for part in self._rows.column(column)]
+        parts = [as_numbers(to_numpy(part), column, 0) for part in self._rows.column(column)]
         return np.concatenate([np.empty(0), *parts])
+
+    def _add_batch(self, filler, row, batch):
+        """Ingest a batch at once, if it is of the usual kind."""
+        columns = [batch.column(column) for column in self._image_columns.values()]
+        usual = len(batch) > 0 and self._psf_column is None and not any(each.null_count for each in columns)
+        return usual and filler.add_archives(row, [*map(_archives, columns)])
 
     def _readers(self, batches, row):
         for batch in batches:
@@ -174,73 +185,12 @@ class _Row:
             raise type(error)(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
 
 
-def _to_numpy(column):
-    """Masked array of a column."""
-    column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    if _is_text(column.type):
-        return np.ma.array(np.array(column.fill_null("").to_pylist(), dtype=str), mask=missing)
-    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    plain = column.fill_null(0) if column.null_count else column
-    return np.ma.array(plain.to_numpy(zero_copy_only=False), mask=missing)
-
-
-def column_names(path):
-    """Names of the columns of a Parquet file, or of the first of many.
-
-    Parameters
-    ----------
-    path : path-like
-        A file, a folder, a glob or a URI.
-
-    Returns
-    -------
-    names : list of str
-        In their order, then those that folders give.
-    """
-    file = describe_file(list_parquet(path)[0], root=os.fspath(path))
-    return [*file.schema.names, *file.partition]
-
-
-def read_columns(path):
-    """Read the numbers and strings of a Parquet file whole, as `~gen5astro.io.catalog.read_table` does.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Returns
-    -------
-    columns : dict of masked array, (n,)
-        Numbers and strings; columns of anything else are left out.
-
-    Raises
-    ------
-    FormatError
-        If it is no Parquet.
-    """
-    with open_file(os.fspath(path)) as handle:
-        names = [field.name for field in handle.schema_arrow if _is_plain(field.type)]
-        try:
-            table = handle.read(names)
-        except (pa.ArrowException, OSError) as error:
-            raise FormatError(f"{path}", got=f"a broken column ({error})", expected="intact Parquet") from error
-    return {name: _to_numpy(table[name]) for name in names}
-
-
-def _is_text(kind):
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_plain(kind):
-    """Whether a column of this type can ride along: numbers and strings."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    of_numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
-    return _is_text(kind) or any(is_kind(kind) for is_kind in of_numbers)
+def _archives(column):
+    """Bytes of a binary column, not copied, and where in them each value begins."""
+    _, offsets, content = column.buffers()
+    width = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    offsets = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1]
+    return content or b"", offsets.astype(np.int64)
 
 
 def _is_binary(file, name):
@@ -254,7 +204,7 @@ def _catalog_columns(file, images):
         if not _is_binary(file, name):
             got = f"type {file.schema.field(name).type}" if name in file.schema.names else "a folder's name"
             raise ColumnError(f"column {name!r} of {file.path}", got=got, expected="binary: npz bytes")
-    return [field.name for field in file.schema if field.name not in images and _is_plain(field.type)]
+    return [field.name for field in file.schema if field.name not in images and is_plain(field.type)]
 
 
 def _check_same(file, first, names):

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro.errors import FormatError, MissingFileError, ShapeError
+from gen5astro.io.archive import MAX_BYTES
 from gen5astro.io.catalog import assemble_catalog, read_table
-from gen5astro.io.npz import MAX_BYTES, WireImage, decode_npy, decode_npz
+from gen5astro.io.npz import WireImage, decode_npy, decode_npz
 from gen5astro.io.psf import read_psf
 from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
 from gen5astro.io.values import as_text

@@ -226,6 +226,11 @@ class ShardedPixels:
     def __len__(self):
         return self.shape[0]
 
+    @property
+    def maps(self):
+        """Images of each file, in the order of the rows: tuple of read-only float32 array, (m, band, y, x)."""
+        return tuple(self._maps)
+
     def __array__(self, dtype=None, copy=None):
         return np.concatenate(self._maps).astype(dtype or _TYPE, copy=False)
 

@@ -64,8 +64,8 @@ def is_finite(sample):
         Whether there is neither a NaN nor an infinity.
     """
     good = np.int32(0)
-    for value in sample:
-        good = np.int32(good + np.int32(abs(value) < _INFINITY))
+    for k in range(len(sample)):
+        good = np.int32(good + np.int32(abs(sample[k]) < _INFINITY))
     return np.int64(good) == len(sample)
 
 

@@ -7,18 +7,16 @@ drawn for its ctrl in the same batch too, so that the two still differ by the ar
 
 import torch
 
-__all__ = ["augment", "dihedral", "dim", "shift"]
+__all__ = ["augment", "dim", "shift"]
 
 
-def augment(inputs, element, draw, *, view, spec, config, generator):
-    """Turn, shift and dim the inputs of a batch.
+def augment(inputs, draw, *, view, spec, config, generator):
+    """Shift and dim the inputs of a batch; they are turned when they are read.
 
     Parameters
     ----------
     inputs : torch.Tensor, (n, channels, y, x)
         Normalized.
-    element : torch.Tensor, (n,)
-        Element of the dihedral group for each.
     draw : torch.Tensor, (n,)
         Images of one number are shifted and dimmed alike; numbers from 0.
     view : View
@@ -35,33 +33,11 @@ def augment(inputs, element, draw, *, view, spec, config, generator):
     augmented : torch.Tensor, (n, channels, y, x)
         Of the same dtype and device.
     """
-    inputs = dihedral(inputs, element)
     if config.augment_shift_px:
         inputs = shift(inputs, draw, max_px=config.augment_shift_px, generator=generator)
     if config.augment_dim < 1 and spec.kind == "sky":
         inputs = dim(inputs, draw, faintest=config.augment_dim, n_images=view.images, spec=spec, generator=generator)
     return inputs
-
-
-def dihedral(images, element):
-    """Flip and turn each image by an element of the square's symmetry group.
-
-    Parameters
-    ----------
-    images : torch.Tensor, (n, channels, y, x)
-        The images; square where an element above 3 occurs.
-    element : torch.Tensor, (n,)
-        Bit 0 flips x, bit 1 flips y, bit 2 then swaps x and y.
-
-    Returns
-    -------
-    turned : torch.Tensor, (n, channels, y, x)
-        Of the same dtype and device.
-    """
-    element = element[:, None, None, None]
-    images = torch.where((element & 1).bool(), images.flip(-1), images)
-    images = torch.where((element & 2).bool(), images.flip(-2), images)
-    return torch.where((element & 4).bool(), images.mT, images) if images.shape[-1] == images.shape[-2] else images
 
 
 def shift(images, draw, *, max_px, generator):

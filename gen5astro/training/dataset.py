@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gen5astro.errors import ConfigError, FormatError, closest
-from gen5astro.kernels.normalize import normalize
+from gen5astro.io.pixels import ShardedPixels
+from gen5astro.kernels.gather import gather, not_finite
 
 __all__ = ["BatchPlan", "PairReader", "draw_by_host", "plan_epoch"]
 
@@ -154,11 +155,12 @@ class PairReader:
         self.view = view
         self.spec = cube.normalizer_spec
         self.channels = view.channels(cube.bands)
-        self._pixels = (np.asarray(cube.ctrl), np.asarray(cube.stamp))
+        self._pixels = (_maps(cube.ctrl), _maps(cube.stamp))
+        self._ends = np.cumsum([len(images) for images in self._pixels[0]])
         self._statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
 
-    def read(self, row, label):
-        """Read and normalize the inputs of a batch.
+    def read(self, row, label, element=None):
+        """Read, normalize and turn the inputs of a batch.
 
         Parameters
         ----------
@@ -166,6 +168,8 @@ class PairReader:
             Rows of the cube.
         label : int64 array, (n,)
             1 for the stamp (first), 0 for the ctrl (first).
+        element : int64 array, (n,), optional
+            Element of the dihedral group that each is turned by, as `gather` takes it.
 
         Returns
         -------
@@ -177,15 +181,32 @@ class PairReader:
         FormatError
             If an image holds a pixel that is not finite.
         """
-        shape = self._pixels[0].shape[1:]
-        inputs = np.empty((len(row), self.view.images, *shape), np.float32)
-        for place in range(self.view.images):
+        n_images, shape = self.view.images, self._pixels[0][0].shape[1:]
+        element = np.zeros(len(row), np.int64) if element is None else element
+        inputs = np.empty((len(row) * n_images, *shape), np.float32)
+        for at in range(n_images):
             for member in (0, 1):
-                chosen = np.flatnonzero((label if place == 0 else 1 - label) == member)
-                pixels = np.take(self._pixels[member], row[chosen], axis=0)
-                inputs[chosen, place] = normalize(pixels, self._statistics[member][row[chosen]], self.spec, out=pixels)
-        bad = ~np.isfinite(inputs.sum(axis=(1, 2, 3, 4), dtype=np.float64))
-        if bad.any():
-            got = f"a pixel that is not finite in row {row[bad][0]} of the cube ({bad.sum()} such images in one batch)"
+                chosen = np.flatnonzero((label if at == 0 else 1 - label) == member)
+                turned = {"element": element[chosen], "out": inputs, "place": chosen * n_images + at}
+                self._gather(member, row[chosen], **turned)
+        inputs = inputs.reshape(len(row), self.channels, *shape[1:])
+        bad = not_finite(inputs)
+        if bad.size:
+            got = f"a pixel that is not finite in row {row[bad[0]]} of the cube ({bad.size} such images in one batch)"
             raise FormatError("training images", got=got, remedy="reject such rows when building the cube")
-        return inputs.reshape(len(row), self.channels, *shape[1:])
+        return inputs
+
+    def _gather(self, member, row, *, element, out, place):
+        """Gather rows from each of the files that hold them."""
+        piece = np.minimum(np.searchsorted(self._ends, row, side="right"), len(self._ends) - 1)
+        for number in np.unique(piece):
+            chosen, images = np.flatnonzero(piece == number), self._pixels[member][number]
+            first = self._ends[number] - len(images)
+            statistics = self._statistics[member][first : first + len(images)]
+            turned = {"element": element[chosen], "out": out, "place": place[chosen]}
+            gather(images, statistics, row[chosen] - first, self.spec, **turned)
+
+
+def _maps(images):
+    """Arrays that hold the images of a cube one after another, without reading them."""
+    return images.maps if isinstance(images, ShardedPixels) else (np.asarray(images),)

@@ -221,7 +221,8 @@ class TrainingRun:
         square = self.cube.shape[0] == self.cube.shape[1]
         plans = plan_epoch(rows, self.cube.group[rows], self.config, epoch=epoch, square=square)
         self.network.train()
-        inputs = map_blocks(lambda plan: self.reader.read(plan.row, plan.label), plans[self.batch :], threads=1)
+        read = self.reader.read
+        inputs = map_blocks(lambda plan: read(plan.row, plan.label, plan.element), plans[self.batch :], threads=1)
         for plan, images in zip(plans[self.batch :], inputs, strict=True):
             for each in self.optimizer.param_groups:
                 each["lr"] = learning_rate(self.step, self.config.epochs * len(plans), self.config)
@@ -234,13 +235,11 @@ class TrainingRun:
         """Take one step and return its loss."""
         seed = step_seed(self.config.seed, self.step)
         torch.manual_seed(seed)
-        images, label, element, draw = self.fabric.to_device(
-            tuple(map(torch.from_numpy, (images, plan.label, plan.element, plan.draw)))
-        )
+        images, label, draw = self.fabric.to_device(tuple(map(torch.from_numpy, (images, plan.label, plan.draw))))
         if self.config.augment:
             generator = torch.Generator(self.fabric.device).manual_seed(seed)
             more = {"view": self.reader.view, "spec": self.reader.spec, "config": self.config, "generator": generator}
-            images = augment(images, element, draw, **more)
+            images = augment(images, draw, **more)
         logits = self.network(images)
         loss = binary_cross_entropy_with_logits(logits[:, 0].float(), label.float())
         self.optimizer.zero_grad()

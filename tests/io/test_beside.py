@@ -99,14 +99,15 @@ def test_planes_of_other_kinds_are_no_bands(tmp_path):
 
 @pytest.mark.parametrize("kind", ["invvar", "ivar", "weight"])
 @pytest.mark.parametrize("layout", ["planes", "chw", "hwc"])
-def test_npz_members_beside_the_image_do_the_same(kind, layout):
+@pytest.mark.parametrize("bands", [None, BANDS])
+def test_npz_members_beside_the_image_do_the_same(kind, layout, bands):
     mask = np.zeros(PIXELS.shape[1:], bool)
     mask[0] = True
     if layout == "planes":
-        image = decode_npz(npz_of(**planes("image", PIXELS), **planes(kind, WEIGHT), mask=mask))
+        image = decode_npz(npz_of(**planes("image", PIXELS), **planes(kind, WEIGHT), mask=mask), bands=bands)
     else:
         turned = [each if layout == "chw" else each.transpose(1, 2, 0) for each in (PIXELS, WEIGHT)]
-        image = decode_npz(npz_of(image=turned[0], **{kind: turned[1]}, mask=mask))
+        image = decode_npz(npz_of(image=turned[0], **{kind: turned[1]}, mask=mask), bands=bands)
     pixels = image.pixels if image.layout == "chw" else image.pixels.transpose(2, 0, 1)
     np.testing.assert_array_equal(pixels, np.where(LOST, np.nan, PIXELS))
     assert image.facts == {"masked_fraction": pytest.approx(1 / 101)}

@@ -22,7 +22,8 @@ from gen5astro.errors import (
     SchemaError,
 )
 from gen5astro.io import hdf5_writer
-from gen5astro.io.hdf5 import ATTRIBUTES, DATASETS, SCHEMA_VERSION, Cube, CubeSource, CubeWriter, content_digest
+from gen5astro.io.cube_source import CubeSource
+from gen5astro.io.hdf5 import ATTRIBUTES, DATASETS, SCHEMA_VERSION, Cube, CubeWriter, content_digest
 from gen5astro.io.hdf5_schema import block_checksums
 from gen5astro.io.pairs import BlockRef
 from gen5astro.settings import from_dict

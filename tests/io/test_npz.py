@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from gen5astro.errors import FormatError
+from gen5astro.io import archive as archives
 from gen5astro.io import npz
+from gen5astro.io.archive import MAX_BYTES, Archive, inflate
 from gen5astro.io.npz import decode_npy, decode_npz, encode_npz
 
 IMAGE = np.random.default_rng(0).normal(size=(3, 8, 6)).astype(np.float32)
@@ -166,13 +168,13 @@ def test_an_encrypted_member_is_refused():
 
 
 def test_a_bomb_is_refused_before_it_is_inflated():
-    payload = zipped(zipfile.ZIP_DEFLATED, image=bytes(npz.MAX_BYTES + 1))
-    with pytest.raises(FormatError, match=f"{npz.MAX_BYTES + 1} bytes declared; expected at most {npz.MAX_BYTES}"):
+    payload = zipped(zipfile.ZIP_DEFLATED, image=bytes(MAX_BYTES + 1))
+    with pytest.raises(FormatError, match=f"{MAX_BYTES + 1} bytes declared; expected at most {MAX_BYTES}"):
         decode_npz(payload)
 
 
 def test_many_members_share_one_bound(monkeypatch):
-    monkeypatch.setattr(npz, "MAX_BYTES", 800)
+    monkeypatch.setattr(archives, "MAX_BYTES", 800)
     with pytest.raises(FormatError, match="at most 800"):
         decode_npz(archive(**PLANES))
 
@@ -186,6 +188,70 @@ def test_a_bomb_that_lies_about_its_size_is_stopped():
     struct.pack_into("<L", payload, at + 24, 1000)
     with pytest.raises(FormatError, match="more bytes than the 1000 declared"):
         decode_npz(bytes(payload))
+
+
+@given(
+    npst.arrays(st.sampled_from(["<f4", ">f4", "<f8", ">i2", "|u1"]), npst.array_shapes(min_dims=3, max_dims=3)),
+    st.booleans(),
+    st.sampled_from(["compiled", "plain"]),
+)
+def test_both_readers_read_the_same(image, compress, foreign):
+    bands = tuple("abcdefghijklm"[: len(image)])
+    members = {f"image_{band}": plane for band, plane in zip(bands, image, strict=True)}
+    payload = archive(compress, **members) if foreign == "plain" else encode_npz(image, bands, compress=compress)
+    unpacked = npz._core.unpack(payload, npz.member_names(bands), inflate)
+    assert unpacked is not None
+    plain = npz._decode_planes(Archive(payload), bands)
+    assert unpacked[1:] == (image.dtype.str, *image.shape[1:])
+    assert bytes(unpacked[0]) == image.tobytes()
+    np.testing.assert_array_equal(plain.pixels, image)
+
+
+@pytest.mark.parametrize(
+    ("payload", "bands"),
+    [
+        (archive(False, image=IMAGE), "grz"),
+        (archive(False, **PLANES), "gri"),
+        (archive(False, **PLANES), "gg"),
+        (archive(False, **PLANES), ["g\0image_r"]),
+        (archive(False, **PLANES), ""),
+        (archive(False, **{f"image_{at}": IMAGE[0] for at in range(17)}), [str(at) for at in range(17)]),
+        (archive(False, image_g=IMAGE[0], image_r=IMAGE[1].astype(float)), "gr"),
+        (archive(False, image_g=IMAGE[0], image_r=IMAGE[1, :4]), "gr"),
+        (archive(False, image_g=np.asfortranarray(IMAGE[0])), "g"),
+        (archive(False, image_g=IMAGE), "g"),
+        (archive(False, image_g=IMAGE[0, 0]), "g"),
+        (archive(False, image_g=IMAGE[0, :0]), "g"),
+        (archive(False, image_g=IMAGE[0] > 0), "g"),
+        (archive(False, image_g=IMAGE[0].astype(complex)), "g"),
+        (zipped(zipfile.ZIP_BZIP2, image_g=npy(IMAGE[0])), "g"),
+        (b"", "g"),
+        *(
+            (archive(False, **PLANES, **{name: IMAGE[0]}), "grz")
+            for name in ("invvar", "ivar_g", "weight", "mask_r", "psf")
+        ),
+    ],
+    ids=range(21),
+)
+def test_what_is_unusual_is_left_to_the_reader_that_can_say_what_it_is(payload, bands):
+    assert npz._core.unpack(payload, npz.member_names(tuple(bands)), inflate) is None
+
+
+def test_what_interrupts_the_inflater_is_not_lost():
+    def interrupted(packed, size):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        npz._core.unpack(archive(**PLANES), npz.member_names(tuple("grz")), interrupted)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(3), bytes(100_000)])
+def test_zlib_and_libdeflate_inflate_alike(content, monkeypatch):
+    packed = npz._deflate(content)
+    ours = bytes(inflate(packed, len(content)))
+    monkeypatch.setattr(archives, "deflate_decompress", None)
+    assert ours == bytes(inflate(packed, len(content))) == content
+    assert len(inflate(packed, max(len(content) - 1, 0))) <= len(content)
 
 
 @given(st.data())

@@ -12,7 +12,7 @@ import xxhash
 
 from gen5astro.errors import ColumnError, ExistsError, FormatError, MissingFileError, SchemaError
 from gen5astro.io import open_pairs
-from gen5astro.io.ingest import ingest_row
+from gen5astro.io.ingest import BlockFiller, ingest_row
 from gen5astro.io.npz import encode_npz
 from gen5astro.io.pairs import BlockRef, PairBlock
 from gen5astro.io.parquet import PairWriter, ParquetPairs
@@ -186,6 +186,29 @@ def test_bad_rows_are_rejected_and_the_others_stay(tmp_path):
     assert "(6, 6)" in reasons[3]
     assert "no finite pixel in band g, r, z" in reasons[4]
     assert "expected a member 'image_z'" in reasons[5]
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_rows_ingested_at_once_are_those_ingested_one_by_one(tmp_path, monkeypatch, compress, kind):
+    block = make_block(70)
+    block.stamp[5, 1] = np.nan
+    archives = [encode_npz(image, BANDS, compress=compress) for image in block.stamp]
+    archives[40] = archives[40][:-1]
+    archives[64] = None
+    ctrl = [encode_npz(image, BANDS, compress=compress) for image in block.ctrl]
+    columns = {"pair_id": [str(at) for at in range(70)], "ra": np.arange(70.0)}
+    path = tmp_path / "pairs.parquet"
+    pq.write_table(
+        pa.table({"stamp_npz": pa.array(archives, kind), "ctrl_stamp_npz": pa.array(ctrl, kind), **columns}), path
+    )
+    at_once, rejects = ParquetPairs(path).read(BlockRef(3, 70))
+    monkeypatch.setattr(BlockFiller, "add_archives", lambda *_: False)
+    one_by_one, others = ParquetPairs(path).read(BlockRef(3, 70))
+    assert [each.row for each in rejects] == [5, 40, 64]
+    assert rejects == others
+    for name in ("stamp", "ctrl", "row", "digest", "census"):
+        np.testing.assert_array_equal(getattr(at_once, name), getattr(one_by_one, name))
 
 
 def test_a_table_without_a_good_pair_says_why(tmp_path):

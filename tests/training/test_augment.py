@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gen5astro.config import NormalizerSpec, TrainConfig
-from gen5astro.training.augment import augment, dihedral, dim, shift
+from gen5astro.training.augment import augment, dim, shift
 from gen5astro.training.views import VIEWS
 
 SKY = NormalizerSpec(kind="sky", stretch="asinh", softening=3.0)
@@ -18,22 +18,6 @@ def _generator(seed=0):
 
 def _images(n=5, channels=3, size=16):
     return torch.randn(n, channels, size, size, generator=_generator(9))
-
-
-def test_the_eight_elements_are_the_symmetries_of_the_square():
-    image = torch.arange(16.0).reshape(1, 1, 4, 4)
-    turned = dihedral(image.expand(8, 1, 4, 4), torch.arange(8))
-    plane = image[0, 0].numpy()
-    expected = {tuple(np.rot90(each, k).ravel()) for k in range(4) for each in (plane, plane.T)}
-    assert {tuple(each[0].flatten().tolist()) for each in turned} == expected
-    assert torch.equal(turned[0], image[0])
-
-
-def test_turning_an_image_does_not_see_its_neighbors():
-    images, element = _images(), torch.tensor([0, 3, 4, 7, 1])
-    whole = dihedral(images, element)
-    for at in range(5):
-        assert torch.equal(dihedral(images[at : at + 1], element[at : at + 1])[0], whole[at])
 
 
 def test_a_shift_moves_whole_pixels_and_mirrors_the_edge():
@@ -73,10 +57,9 @@ def test_a_stretch_is_undone_and_done_again():
     assert dim(images, torch.arange(5), spec=clipped, generator=_generator(), **more).abs().max() == 1.0
 
 
-def _augment(images, draw, *, view="single", spec=SKY, element=None, **settings):
-    element = torch.zeros(len(images), dtype=torch.int64) if element is None else element
+def _augment(images, draw, *, view="single", spec=SKY, **settings):
     config = TrainConfig(**settings)
-    return augment(images, element, draw, view=VIEWS[view], spec=spec, config=config, generator=_generator(4))
+    return augment(images, draw, view=VIEWS[view], spec=spec, config=config, generator=_generator(4))
 
 
 def test_two_images_of_one_draw_differ_by_what_they_differed_by():

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gen5astro.config import TrainConfig
-from gen5astro.errors import ConfigError, FormatError
+from gen5astro.config import BuildConfig, Config, TrainConfig
+from gen5astro.errors import ConfigError, FormatError, ShapeError
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.normalize import normalize, normalizer_statistics
 from gen5astro.training.dataset import PairReader, draw_by_host, plan_epoch
 from gen5astro.training.views import VIEWS
+from tests.reference import turn
 from tests.training.cubes import make_cube
 
 
@@ -115,6 +116,28 @@ def test_the_reader_gives_what_one_image_alone_gives(cube):
     np.testing.assert_array_equal(PairReader(cube, VIEWS["single"]).read(row, label), expected)
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_cube_in_shards_gives_the_batches_of_the_cube_in_one_file(cube, view, tmp_path):
+    config = Config(build=BuildConfig(split_seed=20, shard_pairs=12))
+    shards = Cube(make_cube(tmp_path / "cube.h5", config=config))
+    assert len(shards.files) > 3
+    whole, in_shards = PairReader(cube, VIEWS[view]), PairReader(shards, VIEWS[view])
+    rng = np.random.default_rng(0)
+    row, label, element = rng.integers(len(cube), size=50), rng.integers(2, size=50), rng.integers(8, size=50)
+    place = np.argsort(shards.row)[row]
+    np.testing.assert_array_equal(in_shards.read(place, label, element), whole.read(row, label, element))
+    with pytest.raises(ShapeError, match="row"):
+        in_shards.read(np.array([len(shards)]), np.array([1]))
+
+
+def test_both_halves_of_a_paired_input_are_turned_alike(cube):
+    row, label, element = np.array([2, 4, 1]), np.array([1, 0, 1]), np.array([1, 6, 7])
+    reader = PairReader(cube, VIEWS["paired"])
+    plain, turned = reader.read(row, label), reader.read(row, label, element)
+    for at in range(3):
+        np.testing.assert_array_equal(turned[at], turn(plain[at], element[at]))
+
+
 def test_the_paired_view_shows_both_and_the_label_is_the_order(cube):
     row = np.array([2, 2])
     paired = PairReader(cube, VIEWS["paired"]).read(row, np.array([1, 0]))
@@ -128,6 +151,6 @@ def test_a_pixel_that_is_not_finite_stops_the_training(cube):
     reader = PairReader(cube, VIEWS["single"])
     pixels = np.array(cube.stamp)
     pixels[4, 1, 16, 16] = np.nan
-    reader._pixels = (reader._pixels[0], pixels)
+    reader._pixels = (reader._pixels[0], (pixels,))
     with pytest.raises(FormatError, match="row 4"):
         reader.read(np.array([3, 4]), np.array([1, 1]))
