@@ -10,20 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro import __version__
+from gen5astro.allot import allot_pairs, describe_allotment
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, FormatError, RejectedError, SchemaError
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
 from gen5astro.io.records import read_record
 from gen5astro.io.rejects import write_rejects
+from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.kernels.normalize import normalizer_statistics
+from gen5astro.known_lenses import LensReject, WithoutKnownLenses
 from gen5astro.leakage import strata
-from gen5astro.sky import effective_number, group_objects
-from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
+from gen5astro.sky import effective_number
+from gen5astro.split_repair import write_moves
+from gen5astro.splits import SPLITS, split_digest
 from gen5astro.table import MeasureTable, read_table
 from gen5astro.verdict import AUDIT_SCHEMA
 
-__all__ = ["build_cube", "read_audit", "rejects_path", "summarize_cube"]
+__all__ = ["build_cube", "moves_path", "read_audit", "rejects_path", "summarize_cube"]
 
 ZERO_POINT = 22.5
 _STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
@@ -32,7 +36,9 @@ _STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_diges
 def build_cube(source, out, *, config, audit=None, threads=None, force=False, advance=None):
     """Build a cube of a source's pairs.
 
-    Rows that cannot be used are written beside the cube (`rejects_path`) and counted in it.
+    Rows that cannot be used, and by default those whose ctrl is a known lens, are written beside the cube
+    (`rejects_path`) and counted in it. Hosts that a repair of a given split moved are written there as well
+    (`moves_path`).
 
     Parameters
     ----------
@@ -41,7 +47,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
     out : path-like
         The cube to write; it appears only when it is whole.
     config : Config
-        Sections ``build`` (split), ``normalize`` and ``audit`` (``max_reject_fraction``).
+        Sections ``build`` (split), ``normalize`` and ``audit`` (``max_reject_fraction``, ``known_lens_radius_arcsec``).
     audit : path-like, optional
         ``audit.json`` of the same pairs, to embed.
     threads : int, optional
@@ -73,16 +79,15 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
             "normalize.kind", got="'pair'", expected="sky, standard or core", remedy="no ctrl exists at inference"
         )
     record = None if audit is None else read_audit(audit)
+    if config.build.known_lenses == "reject":
+        source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
     layout = {"bands": source.bands, "shape": source.shape, "pixel_scale": source.pixel_scale}
     with CubeWriter(out, source.n_rows, **layout, force=force) as writer:
         rejects = _stream(source, writer, config, threads, advance)
         _check_counts(source, len(writer), rejects, out, config.audit.max_reject_fraction)
         catalog, digest = writer.catalog, writer.digest
-        _check_audited(record, audit, content_digest(digest))
-        ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
-        group = group_objects(ra, dec, host_id, min_separation_arcsec=config.build.min_separation_arcsec)
-        given = catalog.get("region_split")
-        split = assign_splits(ra, dec, host_id, config.build, region_split=given, groups=group)
+        _check_audited(record, audit, _read_digest(writer.row, digest, rejects))
+        split, group, moves = allot_pairs(catalog, digest, writer.fingerprint, config.build)
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),
@@ -96,6 +101,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
         }
         measure = None if audit is None else _read_measure(audit, writer.row, set(catalog))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
+    _write_or_remove(write_moves, moves, moves_path(out))
     with Cube(out) as cube:
         return summarize_cube(cube, config.audit)
 
@@ -109,7 +115,7 @@ def _stream(source, writer, config, threads, advance):
             normalizer_statistics(images, config.normalize, block.pixel_scale) if len(block) else None
             for images in (block.stamp, block.ctrl)
         ]
-        return block, statistics, rejected, ref.stop - ref.start
+        return block, [*statistics, fingerprint(block.ctrl)], rejected, ref.stop - ref.start
 
     rejects = []
     for block, statistics, rejected, n_rows in map_blocks(work, source.blocks(config.build.block), threads=threads):
@@ -127,18 +133,41 @@ def _check_counts(source, n_ok, rejects, out, max_fraction):
     if n_in != n_ok + n_rejected:
         raise RuntimeError(f"{source.label}: {n_in} rows in, but {n_ok} good and {n_rejected} rejected")
     place = rejects_path(out)
-    if rejects:
-        write_rejects(rejects, place)
-    else:
-        place.unlink(missing_ok=True)
-    if n_ok == 0 or n_rejected > max_fraction * n_in:
-        first = f"; the first, row {rejects[0].row}: {rejects[0].reason}" if rejects else ""
+    _write_or_remove(write_rejects, rejects, place)
+    # A known lens is a row as good as any, left out on purpose: it does not count as one that cannot be used.
+    bad = [each for each in rejects if not isinstance(each, LensReject)] if n_ok else rejects
+    if n_ok == 0 or len(bad) > max_fraction * n_in:
+        first = f"; the first, row {bad[0].row}: {bad[0].reason}" if bad else ""
         raise RejectedError(
             f"pairs {source.label}",
-            got=f"{n_rejected:,} of {n_in:,} rows that cannot be used{first}",
+            got=f"{len(bad):,} of {n_in:,} rows that cannot be used{first}",
             expected=f"at most {max_fraction:.2%}, and one good pair",
             remedy=f"see {place}, mend them, or raise --set audit.max_reject_fraction" if rejects else None,
         )
+
+
+def _write_or_remove(write, items, path):
+    """Write what there is, or remove what an earlier build wrote."""
+    if items:
+        write(items, path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def moves_path(out):
+    """Return where the hosts that a repair moved are written.
+
+    Parameters
+    ----------
+    out : path-like
+        The cube.
+
+    Returns
+    -------
+    path : Path
+        ``cube.moved.parquet`` for ``cube.h5``.
+    """
+    return Path(out).with_suffix(".moved.parquet")
 
 
 def rejects_path(out):
@@ -183,6 +212,16 @@ def read_audit(path):
     return read_record(path, name="audit", schema=AUDIT_SCHEMA, expected=expected, remedy="audit the pairs again")
 
 
+def _read_digest(row, digest, rejects):
+    """Digest of all pairs that could be read, as an audit has it: with those left out as known lenses."""
+    lenses = [each for each in rejects if isinstance(each, LensReject)]
+    if not lenses:
+        return content_digest(digest)
+    row = np.concatenate([row, [each.row for each in lenses]])
+    digest = np.concatenate([digest, np.array([each.digest for each in lenses], np.uint64)])
+    return content_digest(digest[np.argsort(row)])
+
+
 def _check_audited(record, path, input_digest):
     """Refuse an audit of other pixels."""
     if record is None:
@@ -211,6 +250,7 @@ def _read_measure(audit, row, known):
     if not path.is_file():
         return None
     table = read_table(path)
+    table = table.select(np.isin(table["row"], row))
     if not np.array_equal(table["row"], row):
         raise SchemaError(
             f"measurements {path}", got="other rows than the audit beside it", remedy="audit the pairs again"
@@ -252,7 +292,7 @@ def summarize_cube(cube, config):
         "zero_point": attributes["zero_point"],
         "counts": {name: attributes[name] for name in ("n_in", "n_ok", "n_rejected")},
         "splits": {name: _count(split == name, group) for name in SPLITS},
-        "leaks": _leaks(cube, cube.config.build.min_separation_arcsec),
+        **describe_allotment(cube),
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),
@@ -270,19 +310,6 @@ def _count(chosen, group):
         "pairs": int(chosen.sum()),
         "groups": int(np.unique(chosen_groups).size),
         "effective_groups": round(effective_number(chosen_groups), 2),
-    }
-
-
-def _leaks(cube, min_separation_arcsec):
-    """Audit the split of a cube."""
-    ra, dec = cube.catalog["ra"], cube.catalog["dec"]
-    numbers = audit_splits(cube.split, cube.group, ra, dec, cube.digest, min_separation_arcsec=min_separation_arcsec)
-    nearest = numbers["nearest_separation_arcsec"]
-    return {
-        "groups": numbers["leaked_groups"],
-        "close_positions": numbers["close_positions"],
-        "twins": numbers["twins"],
-        "nearest_separation_arcsec": nearest if np.isfinite(nearest) else None,
     }
 
 

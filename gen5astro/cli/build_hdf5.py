@@ -11,30 +11,37 @@ from gen5astro.cli._common import FILE, claim_file, column_option, common_option
 @click.argument("pairs")
 @click.option("--out", required=True, type=FILE, help="Cube to write.")
 @click.option("--audit", type=FILE, help="audit.json of the same pairs, to embed.")
-@click.option("--split", type=click.Choice(["sky", "given"]), help="By sky and host, or the column region_split.")
+@click.option(
+    "--split",
+    type=click.Choice(["sky", "brick", "given"]),
+    help="By host and cell of the sky, by host and brickname, or the column region_split.",
+)
+@click.option("--repair", is_flag=True, help="Mend a given split that leaks by moving the fewest hosts.")
 @click.option(
     "--pixel-scale", type=click.FloatRange(min=0, min_open=True), help="Arcsec a pixel, where PAIRS tell none."
 )
 @column_option
 @common_options("build")
-def command(pairs, out, audit, split, pixel_scale, columns, config, threads, quiet, as_json, force):
+def command(pairs, out, audit, split, repair, pixel_scale, columns, config, threads, quiet, as_json, force):
     """Build the training cube of audited pairs.
 
     PAIRS is what audit-injection takes. Pixels keep their physical flux; the statistics of the normalizer are stored
-    beside them. Pairs on one host, or close on the sky, are never divided between train, val and test.
+    beside them. Pairs on one host, close on the sky, or of the same pixels are never divided between train, val and
+    test; a split of your own (--split given) is taken as it is, and mended with --repair.
 
     \b
     Example:
       gen5astro audit-injection pairs.parquet --out audit
       gen5astro build-hdf5 pairs.parquet --audit audit/audit.json --out cube.h5
+      gen5astro build-hdf5 pairs.parquet --split given --repair --out mended.h5
     """
-    from gen5astro.build import build_cube, rejects_path
+    from gen5astro.build import build_cube, moves_path, rejects_path
     from gen5astro.io import open_pairs
     from gen5astro.io.rejects import rejects_note
     from gen5astro.report.cube import print_cube
 
-    if split is not None:
-        config = dataclasses.replace(config, build=dataclasses.replace(config.build, split=split))
+    chosen = ({} if split is None else {"split": split}) | ({"repair": True} if repair else {})
+    config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
     claim_file(out, force=force)
     source = open_pairs(pairs, columns=columns, pixel_scale=pixel_scale)
     for note in source.notes:
@@ -43,4 +50,6 @@ def command(pairs, out, audit, split, pixel_scale, columns, config, threads, qui
         summary = build_cube(source, out, config=config, audit=audit, threads=threads, force=force, advance=advance)
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
+    if moved := summary["moved"]:
+        say(f"{moved['hosts']:,} hosts ({moved['pairs']:,} pairs) moved, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)

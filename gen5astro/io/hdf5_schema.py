@@ -89,6 +89,13 @@ DATASETS = (
     Dataset("row", "int64", ("n",), "", "number of the row in the input, from 0; ascending"),
     Dataset("digest", "uint64", ("n", 2), "", "XXH64, seed 0, of the little-endian bytes of stamp[i] and of ctrl[i]"),
     Dataset(
+        "fingerprint",
+        "uint64",
+        ("n", 4),
+        "",
+        "256 bits that a rounded, rescaled, turned or shifted ctrl[i] nearly keeps",
+    ),
+    Dataset(
         "checksum",
         "uint64",
         ("block", 2),

@@ -110,7 +110,7 @@ class CubeWriter:
             file.create_dataset(name, shape, _dtype(name), fill_time="never")
         return file
 
-    def append(self, block, stamp_statistics, ctrl_statistics):
+    def append(self, block, stamp_statistics, ctrl_statistics, fingerprint):
         """Write the pairs of a block behind those already there.
 
         Parameters
@@ -119,12 +119,16 @@ class CubeWriter:
             Good pairs, in the order of the input.
         stamp_statistics, ctrl_statistics : float64 array, (n, band, 2)
             What the normalizer takes from each image [nanomaggy].
+        fingerprint : uint64 array, (n, 4)
+            Fingerprint of each ctrl.
         """
         start, stop = self._n_ok, self._n_ok + len(block)
         for name, values in zip(_STREAMED, (block.stamp, block.ctrl, stamp_statistics, ctrl_statistics), strict=True):
             self._file[name][start:stop] = values
         self._n_ok = stop
-        self._blocks.append({"row": block.row, "digest": block.digest, "catalog": block.catalog})
+        self._blocks.append(
+            {"row": block.row, "digest": block.digest, "fingerprint": fingerprint, "catalog": block.catalog}
+        )
 
     def __len__(self):
         return self._n_ok
@@ -138,6 +142,11 @@ class CubeWriter:
     def digest(self):
         """Digests of the pairs written: uint64 array, (n, 2)."""
         return np.concatenate([each["digest"] for each in self._blocks]).astype(np.uint64)
+
+    @property
+    def fingerprint(self):
+        """Fingerprints of the ctrls written: uint64 array, (n, 4)."""
+        return np.concatenate([each["fingerprint"] for each in self._blocks]).astype(np.uint64)
 
     @property
     def catalog(self):
@@ -181,6 +190,7 @@ class CubeWriter:
             ("group", group),
             ("row", self.row),
             ("digest", digest),
+            ("fingerprint", self.fingerprint),
             ("checksum", block_checksums(digest)),
         ):
             self._file.create_dataset(name, data=np.asarray(values, _dtype(name)))

@@ -25,6 +25,8 @@ def print_cube(summary, *, console=None):
     console.print(_overview(summary))
     console.print(_counts("Splits", "split", summary["splits"]))
     console.print(_counts("Strata", "stratum", {stratum_text(name): each for name, each in summary["strata"].items()}))
+    if summary["balance"]:
+        console.print(_balance(summary["balance"]))
 
 
 def _overview(summary):
@@ -37,8 +39,10 @@ def _overview(summary):
         "input": summary["input"],
         "columns": ", ".join(summary["columns"]),
         "normalizer": _normalizer(summary["normalizer"]),
-        "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins across "
-        f"splits; nearest {number(nearest)} arcsec",
+        "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins and "
+        f"{leaks['near_twins']} near twins across splits; {leaks['guarded_positions']} positions in the guard band; "
+        f"nearest {number(nearest)} arcsec",
+        **({"repaired": _moved(summary["moved"])} if summary["moved"] else {}),
         "audit": _audit(summary["audit"]),
         **{f"{name} digest": digest for name, digest in summary["digests"].items()},
         "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
@@ -49,6 +53,10 @@ def _overview(summary):
     for name, value in rows.items():
         table.add_row(Text(name), value if isinstance(value, Text) else Text(value))
     return table
+
+
+def _moved(moved):
+    return f"the given split: {moved['hosts']:,} hosts, {moved['pairs']:,} pairs moved"
 
 
 def _normalizer(spec):
@@ -77,4 +85,30 @@ def _counts(title, what, counts):
     for name, each in counts.items():
         cells = (f"{each['pairs']:,}", f"{each['groups']:,}", f"{each['effective_groups']:,.1f}")
         table.add_row(Text(name), *cells)
+    return table
+
+
+def _balance(balance):
+    """Compare the splits: one row a quantity and split."""
+    table = Table(title="Balance", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("quantity")
+    table.add_column("split")
+    for name in ("median", "16 to 84 %", "independent", "KS to others", "p"):
+        table.add_column(name, justify="right")
+    table.add_column("beyond chance?")
+    for name, each in balance.items():
+        label = Text(f"{name} [{each['unit']}]" if each["unit"] else name)
+        for split, row in each["splits"].items():
+            judged = row["p"] is not None
+            table.add_row(
+                label,
+                split,
+                number(row["median"]),
+                f"{number(row['low'])} to {number(row['high'])}",
+                f"{row['homes']:,}",
+                f"{row['ks']:.2f}" if judged else "",
+                f"{row['p']:.2g}" if judged else "",
+                Text(*(("yes", "red") if row["differs"] else ("no", "")) if judged else ("too few", "dim")),
+            )
+            label = Text("")
     return table

@@ -205,7 +205,7 @@ def test_columns_that_differ_between_blocks_are_refused(tmp_path, pairs):
     layout = {"bands": pairs.bands, "shape": (32, 32), "pixel_scale": 0.262}
     with CubeWriter(tmp_path / "cube.h5", 60, **layout) as writer:
         for block in (some, others):
-            writer.append(block, np.zeros((30, 3, 2)), np.zeros((30, 3, 2)))
+            writer.append(block, np.zeros((30, 3, 2)), np.zeros((30, 3, 2)), np.zeros((30, 4), np.uint64))
         with pytest.raises(ColumnError, match="columns arc_snr: got in some blocks only"):
             _ = writer.catalog
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,115 @@
+"""From the columns of a cube's pairs to their groups and splits, and what is said of them afterwards."""
+
+import numpy as np
+
+from gen5astro.balance import compare_splits, split_quantities
+from gen5astro.errors import ConfigError
+from gen5astro.sky import group_objects
+from gen5astro.split_repair import label_hosts, repair_splits
+from gen5astro.splits import assign_splits, audit_splits, find_homes, map_given
+from gen5astro.twins import label_twins
+
+__all__ = ["allot_pairs", "describe_allotment"]
+
+
+def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
+    """Group and split the pairs of a cube.
+
+    Parameters
+    ----------
+    catalog : dict of array, (n,)
+        With ra, dec and host_id; region_split and brickname where the strategy needs them.
+    digest : uint64 array, (n, 2)
+        Digest of each stamp and ctrl.
+    fingerprint : uint64 array, (n, 4)
+        Fingerprint of each ctrl.
+    config : BuildConfig
+        How to split.
+    known : str array, (n,), optional
+        Split that a row already has, '' for new rows, as `gen5astro.splits.assign_splits` takes them.
+
+    Returns
+    -------
+    split : str array, (n,)
+        Split of each pair.
+    group : int64 array, (n,)
+        Group of each pair.
+    moves : list of Move
+        What a repair moved; empty where none was asked for.
+
+    Raises
+    ------
+    ConfigError
+        If a repair is asked for of a split that is not given, or the pairs cannot be split as asked.
+    """
+    if config.repair and config.split != "given":
+        raise ConfigError(
+            "build.repair",
+            got=f"true with build.split={config.split}",
+            expected="a given split",
+            remedy="add --split given: a split that gen5astro assigns does not leak",
+        )
+    ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
+    twins = label_twins(digest, fingerprint)
+    group = group_objects(ra, dec, host_id, min_separation_arcsec=config.min_separation_arcsec, twins=twins)
+    columns = {name: catalog.get(name) for name in ("region_split", "brickname")}
+    split = assign_splits(ra, dec, host_id, config, groups=group, digest=digest, known=known, **columns)
+    moves = []
+    if config.repair:
+        split, moves = repair_splits(
+            split, ra, dec, host_id, twins=twins, min_separation_arcsec=config.min_separation_arcsec
+        )
+    return split, group, moves
+
+
+def describe_allotment(cube):
+    """Say what of a cube's split leaks, how alike its splits are, and what a repair moved.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube.
+
+    Returns
+    -------
+    parts : dict
+        ``leaks``, numbers of `gen5astro.splits.audit_splits`; ``balance``, of `gen5astro.balance.compare_splits`; and
+        ``moved``, hosts and pairs of a given split that a repair moved, or None.
+    """
+    config, catalog, split = cube.config.build, cube.catalog, cube.split
+    numbers = audit_splits(
+        split,
+        cube.group,
+        catalog["ra"],
+        catalog["dec"],
+        cube.digest,
+        min_separation_arcsec=config.min_separation_arcsec,
+        guard_arcsec=config.guard_arcsec,
+        twins=label_twins(cube.digest, cube.fingerprint),
+    )
+    nearest = numbers["nearest_separation_arcsec"]
+    return {
+        "leaks": {
+            "groups": numbers["leaked_groups"],
+            "close_positions": numbers["close_positions"],
+            "guarded_positions": numbers["guarded_positions"],
+            "twins": numbers["twins"],
+            "near_twins": numbers["near_twins"],
+            "nearest_separation_arcsec": nearest if np.isfinite(nearest) else None,
+        },
+        "moved": _moved(catalog, split) if config.repair else None,
+        "balance": compare_splits(split, _homes(cube), split_quantities(cube)),
+    }
+
+
+def _homes(cube):
+    catalog = cube.catalog
+    columns = {"groups": cube.group, "digest": cube.digest, "brickname": catalog.get("brickname")}
+    return find_homes(catalog["ra"], catalog["dec"], catalog["host_id"], cube.config.build, **columns)[0]
+
+
+def _moved(catalog, split):
+    """Count what a repair moved: the catalog keeps the split that was given."""
+    moved = map_given(catalog["region_split"]) != split
+    hosts = label_hosts(catalog["ra"], catalog["dec"], catalog["host_id"])
+    return {"hosts": int(np.unique(hosts[moved]).size), "pairs": int(moved.sum())}

@@ -1,0 +1,139 @@
+"""A short mark of an image's own noise and neighbors, the same after what people do to a stored cutout.
+
+No two exposures share their noise, so the noise tells two images of one galaxy, stored twice, from images of two
+galaxies that look alike. On a lattice about the host's peak, the mean of 3 x 3 pixels less that of 7 x 7 is taken: a
+pedestal cancels, and so does a whole-pixel shift. Each band is scaled by its own median, so that a zero point cancels,
+and clipped, so that no star decides. Sums over the places that flips and quarter turns exchange cancel those. What is
+left is projected onto 256 fixed directions, of which the signs are kept: of unrelated images half of the bits differ.
+"""
+
+import hashlib
+from functools import cache
+
+import numpy as np
+from numba import njit
+
+from gen5astro.errors import ShapeError
+
+__all__ = ["BITS", "fingerprint"]
+
+BITS = 256
+_STEP = 3
+_REACH = 3
+_CORE_STEPS = 2
+_SMOOTH = 4
+_CLIP = 3.0
+_LEAST_FEATURES = 32
+
+
+def fingerprint(images):
+    """Fingerprint of each image.
+
+    Parameters
+    ----------
+    images : float32 array, (n, band, y, x)
+        Fluxes, in any unit.
+
+    Returns
+    -------
+    marks : uint64 array, (n, 4)
+        256 bits; the same, but for a few, after a change of zero point or pedestal of any band, rounding below the
+        noise, flips, quarter turns and shifts by up to a tenth of the image. All zero where an image is blank, not
+        finite in the middle, or too small to have one.
+
+    Raises
+    ------
+    ShapeError
+        If `images` is not of four dimensions.
+    """
+    images = np.ascontiguousarray(images, dtype=np.float32)
+    if images.ndim != 4:
+        raise ShapeError("images", got=f"{images.shape}", expected="(n, band, y, x)")
+    n, bands, height, width = images.shape
+    shift = min(height, width) // 10
+    side = max((min(height, width) - 1) // 2 - shift - _REACH, 0) // _STEP
+    orbits = _orbits(side)
+    marks = np.zeros((n, BITS // 64), np.uint64)
+    if bands * orbits.shape[1] < _LEAST_FEATURES:
+        return marks
+    cells = np.empty((n, bands, (2 * side + 1) ** 2))
+    _measure(images, shift, side, cells)
+    scale = np.median(np.abs(cells), axis=-1, keepdims=True)
+    usable = ((scale > 0) & np.isfinite(scale)).all(axis=(1, 2))
+    cells = np.clip(cells[usable] / scale[usable], -_CLIP, _CLIP)
+    features = cells @ orbits
+    features /= np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-300)
+    signs = features.reshape(len(features), -1) @ _directions(bands * orbits.shape[1]) > 0
+    marks[usable] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
+    return marks
+
+
+@cache
+def _orbits(side):
+    """Sums over the cells that flips and quarter turns exchange: float64 array, (cell, orbit)."""
+    y, x = (each.ravel() for each in np.indices((2 * side + 1,) * 2) - side)
+    far, near = np.maximum(abs(y), abs(x)), np.minimum(abs(y), abs(x))
+    kept = np.hypot(y, x) >= _CORE_STEPS
+    _, orbit, members = np.unique((far * (side + 1) + near)[kept], return_inverse=True, return_counts=True)
+    sums = np.zeros((len(y), len(members)))
+    sums[np.flatnonzero(kept), orbit] = 1.0 / np.sqrt(members[orbit])
+    # A galaxy's round profile is alike in all galaxies: what is smooth in radius is taken out of the sums.
+    radius = (sums**2).T @ np.hypot(y, x)
+    smooth = np.linalg.qr(np.sqrt(members)[:, None] * radius[:, None] ** -np.arange(_SMOOTH))[0]
+    return sums - (sums @ smooth) @ smooth.T
+
+
+@cache
+def _directions(n_features):
+    """Fixed directions of +1 and -1, from SHAKE-256 of a word: float64 array, (n_features, BITS)."""
+    stream = hashlib.shake_256(b"gen5astro fingerprint 1").digest(n_features * BITS // 8)
+    return np.unpackbits(np.frombuffer(stream, np.uint8)).reshape(n_features, BITS) * 2.0 - 1.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _measure(images, shift, side, cells):
+    n, bands = images.shape[:2]
+    for i in range(n):
+        top, left = _peak(images[i], shift)
+        for band in range(bands):
+            at = 0
+            for row in range(-side, side + 1):
+                for column in range(-side, side + 1):
+                    cells[i, band, at] = _contrast(images[i, band], top + row * _STEP, left + column * _STEP)
+                    at += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _peak(image, shift):
+    """Brightest 3 x 3 pixels near the middle, bands weighed by their pixel-to-pixel scatter."""
+    bands, height, width = image.shape
+    weights = np.zeros(bands)
+    for band in range(bands):
+        total = 0.0
+        for y in range(height):
+            for x in range(width - 1):
+                total += abs(image[band, y, x + 1] - image[band, y, x])
+        weights[band] = 1.0 / total if total > 0 else 0.0
+    best, best_y, best_x = -np.inf, height // 2, width // 2
+    for y in range((height - 1) // 2 - shift, height // 2 + shift + 1):
+        for x in range((width - 1) // 2 - shift, width // 2 + shift + 1):
+            flux = 0.0
+            for band in range(bands):
+                flux += weights[band] * _box(image[band], y, x, 1)
+            if flux > best:
+                best, best_y, best_x = flux, y, x
+    return best_y, best_x
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _box(plane, y, x, reach):
+    total = 0.0
+    for row in range(y - reach, y + reach + 1):
+        for column in range(x - reach, x + reach + 1):
+            total += plane[row, column]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _contrast(plane, y, x):
+    return _box(plane, y, x, 1) / 9.0 - _box(plane, y, x, _REACH) / 49.0
