@@ -1,11 +1,13 @@
 """From the columns of a cube's pairs to their groups and splits, and what is said of them afterwards."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from gen5astro.balance import compare_splits, split_quantities
 from gen5astro.errors import ConfigError
 from gen5astro.sky import group_objects
-from gen5astro.split_repair import label_hosts, repair_splits
+from gen5astro.split_repair import repair_splits
 from gen5astro.splits import assign_splits, audit_splits, find_homes, map_given
 from gen5astro.twins import label_twins
 
@@ -74,19 +76,21 @@ def describe_allotment(cube):
     -------
     parts : dict
         ``leaks``, numbers of `gen5astro.splits.audit_splits`; ``balance``, of `gen5astro.balance.compare_splits`; and
-        ``moved``, hosts and pairs of a given split that a repair moved, or None.
+        ``moved``, the hosts of a given split that a repair moved, as dicts of the fields of
+        `gen5astro.split_repair.Move`, or None where none was asked for.
     """
     config, catalog, split = cube.config.build, cube.catalog, cube.split
-    numbers = audit_splits(
-        split,
-        cube.group,
-        catalog["ra"],
-        catalog["dec"],
-        cube.digest,
-        min_separation_arcsec=config.min_separation_arcsec,
-        guard_arcsec=config.guard_arcsec,
-        twins=label_twins(cube.digest, cube.fingerprint),
-    )
+    options = {
+        "min_separation_arcsec": config.min_separation_arcsec,
+        "twins": label_twins(cube.digest, cube.fingerprint),
+    }
+    place = catalog["ra"], catalog["dec"]
+    numbers = audit_splits(split, cube.group, *place, cube.digest, guard_arcsec=config.guard_arcsec, **options)
+    moved = None
+    if config.repair:
+        # The catalog keeps the split that was given, so the repair can be told again.
+        given = map_given(catalog["region_split"])
+        moved = [asdict(move) for move in repair_splits(given, *place, catalog["host_id"], **options)[1]]
     nearest = numbers["nearest_separation_arcsec"]
     return {
         "leaks": {
@@ -97,7 +101,7 @@ def describe_allotment(cube):
             "near_twins": numbers["near_twins"],
             "nearest_separation_arcsec": nearest if np.isfinite(nearest) else None,
         },
-        "moved": _moved(catalog, split) if config.repair else None,
+        "moved": moved,
         "balance": compare_splits(split, _homes(cube), split_quantities(cube)),
     }
 
@@ -106,10 +110,3 @@ def _homes(cube):
     catalog = cube.catalog
     columns = {"groups": cube.group, "digest": cube.digest, "brickname": catalog.get("brickname")}
     return find_homes(catalog["ra"], catalog["dec"], catalog["host_id"], cube.config.build, **columns)[0]
-
-
-def _moved(catalog, split):
-    """Count what a repair moved: the catalog keeps the split that was given."""
-    moved = map_given(catalog["region_split"]) != split
-    hosts = label_hosts(catalog["ra"], catalog["dec"], catalog["host_id"])
-    return {"hosts": int(np.unique(hosts[moved]).size), "pairs": int(moved.sum())}

@@ -40,7 +40,7 @@ def split_quantities(cube):
         "theta_e": ("arcsec", catalog.get("theta_e_arcsec")),
         "arc_snr": ("", catalog.get("arc_snr")),
         f"psf_fwhm_{bands[at]}": ("arcsec", catalog.get(f"psfsize_{bands[at]}")),
-        f"sky_sigma_{bands[at]}": ("nmgy / pix", _sky_sigma(cube, at)),
+        f"sky_sigma_{bands[at]}": ("nmgy", _sky_sigma(cube, at)),
     }
     return {
         name: (unit, np.asarray(values, np.float64))

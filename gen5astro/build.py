@@ -30,7 +30,9 @@ from gen5astro.verdict import AUDIT_SCHEMA
 __all__ = ["build_cube", "moves_path", "read_audit", "rejects_path", "summarize_cube"]
 
 ZERO_POINT = 22.5
-_STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
+_STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"} | {
+    f"ctrl_fingerprint_{at}" for at in (1, 2, 3, 4)
+}
 
 
 def build_cube(source, out, *, config, audit=None, threads=None, force=False, advance=None):

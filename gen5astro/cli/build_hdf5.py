@@ -38,7 +38,7 @@ def command(pairs, out, audit, split, repair, pixel_scale, columns, config, thre
     from gen5astro.build import build_cube, moves_path, rejects_path
     from gen5astro.io import open_pairs
     from gen5astro.io.rejects import rejects_note
-    from gen5astro.report.cube import print_cube
+    from gen5astro.report.cube import moved_text, print_cube
 
     chosen = ({} if split is None else {"split": split}) | ({"repair": True} if repair else {})
     config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
@@ -50,6 +50,6 @@ def command(pairs, out, audit, split, repair, pixel_scale, columns, config, thre
         summary = build_cube(source, out, config=config, audit=audit, threads=threads, force=force, advance=advance)
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
-    if moved := summary["moved"]:
-        say(f"{moved['hosts']:,} hosts ({moved['pairs']:,} pairs) moved, see {moves_path(out)}", quiet=quiet)
+    if summary["moved"]:
+        say(f"{moved_text(summary['moved'])}, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)

@@ -38,8 +38,8 @@ def fingerprint(images):
     -------
     marks : uint64 array, (n, 4)
         256 bits; the same, but for a few, after a change of zero point or pedestal of any band, rounding below the
-        noise, flips, quarter turns and shifts by up to a tenth of the image. All zero where an image is blank, not
-        finite in the middle, or too small to have one.
+        noise, flips, quarter turns and shifts by up to a tenth of the image. All zero where a band is blank or not
+        finite, or the image too small to have one.
 
     Raises
     ------
@@ -63,7 +63,8 @@ def fingerprint(images):
     cells = np.clip(cells[usable] / scale[usable], -_CLIP, _CLIP)
     features = cells @ orbits
     features /= np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-300)
-    signs = features.reshape(len(features), -1) @ _directions(bands * orbits.shape[1]) > 0
+    n_features = bands * orbits.shape[1]
+    signs = features.reshape(len(features), n_features) @ _directions(n_features) > 0
     marks[usable] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
     return marks
 

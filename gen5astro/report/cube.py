@@ -7,7 +7,25 @@ from rich.text import Text
 
 from gen5astro.report.appearance import look, number, stratum_text
 
-__all__ = ["print_cube"]
+__all__ = ["moved_text", "print_cube"]
+
+
+def moved_text(moved):
+    """Say how many hosts a repair moved.
+
+    Parameters
+    ----------
+    moved : list of dict
+        The hosts, from a cube's summary.
+
+    Returns
+    -------
+    text : str
+        Such as ``1 host, 3 pairs moved``.
+    """
+    numbers = {"host": len(moved), "pair": sum(each["pairs"] for each in moved)}
+    counts = (f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in numbers.items())
+    return f"{', '.join(counts)} moved"
 
 
 def print_cube(summary, *, console=None):
@@ -42,7 +60,7 @@ def _overview(summary):
         "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins and "
         f"{leaks['near_twins']} near twins across splits; {leaks['guarded_positions']} positions in the guard band; "
         f"nearest {number(nearest)} arcsec",
-        **({"repaired": _moved(summary["moved"])} if summary["moved"] else {}),
+        **({} if summary["moved"] is None else {"repaired": f"the given split: {moved_text(summary['moved'])}"}),
         "audit": _audit(summary["audit"]),
         **{f"{name} digest": digest for name, digest in summary["digests"].items()},
         "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
@@ -53,10 +71,6 @@ def _overview(summary):
     for name, value in rows.items():
         table.add_row(Text(name), value if isinstance(value, Text) else Text(value))
     return table
-
-
-def _moved(moved):
-    return f"the given split: {moved['hosts']:,} hosts, {moved['pairs']:,} pairs moved"
 
 
 def _normalizer(spec):
@@ -90,25 +104,32 @@ def _counts(title, what, counts):
 
 def _balance(balance):
     """Compare the splits: one row a quantity and split."""
-    table = Table(title="Balance", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("quantity")
-    table.add_column("split")
-    for name in ("median", "16 to 84 %", "independent", "KS to others", "p"):
+    table = Table(
+        title="Balance",
+        title_justify="left",
+        title_style="bold",
+        caption="KS: distance to the other splits, counted by homes (what is dealt as a whole)",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+    )
+    for name in ("quantity", "split", "median (16\N{EN DASH}84 %)"):
+        table.add_column(name, no_wrap=True)
+    for name in ("homes", "KS", "p"):
         table.add_column(name, justify="right")
-    table.add_column("beyond chance?")
+    table.add_column("differs")
     for name, each in balance.items():
         label = Text(f"{name} [{each['unit']}]" if each["unit"] else name)
         for split, row in each["splits"].items():
-            judged = row["p"] is not None
-            table.add_row(
-                label,
-                split,
-                number(row["median"]),
-                f"{number(row['low'])} to {number(row['high'])}",
-                f"{row['homes']:,}",
-                f"{row['ks']:.2f}" if judged else "",
-                f"{row['p']:.2g}" if judged else "",
-                Text(*(("yes", "red") if row["differs"] else ("no", "")) if judged else ("too few", "dim")),
-            )
+            values = f"{row['median']:.3g} ({row['low']:.3g}\N{EN DASH}{row['high']:.3g})"
+            table.add_row(label, split, values, f"{row['homes']:,}", *_judged(row))
             label = Text("")
     return table
+
+
+def _judged(row):
+    """Say whether a split differs from the others beyond chance."""
+    if row["p"] is None:
+        return "", "", Text("too few", "dim")
+    return f"{row['ks']:.2f}", f"{row['p']:.2g}", Text("yes", "red") if row["differs"] else Text("no")
