@@ -5,6 +5,9 @@ galaxies that look alike. On a lattice about the host's peak, the mean of 3 x 3 
 pedestal cancels, and so does a whole-pixel shift. Each band is scaled by its own median, so that a zero point cancels,
 and clipped, so that no star decides. Sums over the places that flips and quarter turns exchange cancel those. What is
 left is projected onto 256 fixed directions, of which the signs are kept: of unrelated images half of the bits differ.
+
+Round galaxies without noise are all alike. Where neighboring places of the lattice are alike too, the noise does not
+show, and the image has no fingerprint.
 """
 
 import hashlib
@@ -24,6 +27,7 @@ _CORE_STEPS = 2
 _SMOOTH = 4
 _CLIP = 3.0
 _LEAST_FEATURES = 32
+_LEAST_ROUGHNESS = 0.5
 
 
 def fingerprint(images):
@@ -39,7 +43,7 @@ def fingerprint(images):
     marks : uint64 array, (n, 4)
         256 bits; the same, but for a few, after a change of zero point or pedestal of any band, rounding below the
         noise, flips, quarter turns and shifts by up to a tenth of the image. All zero where a band is blank or not
-        finite, or the image too small to have one.
+        finite, where the noise does not show (a mock without noise), or the image is too small to have one.
 
     Raises
     ------
@@ -60,13 +64,22 @@ def fingerprint(images):
     _measure(images, shift, side, cells)
     scale = np.median(np.abs(cells), axis=-1, keepdims=True)
     usable = ((scale > 0) & np.isfinite(scale)).all(axis=(1, 2))
-    cells = np.clip(cells[usable] / scale[usable], -_CLIP, _CLIP)
-    features = cells @ orbits
+    cells = np.clip(cells / np.where(usable[:, None, None], scale, 1.0), -_CLIP, _CLIP)
+    usable &= _roughness(cells, 2 * side + 1) >= _LEAST_ROUGHNESS
+    features = cells[usable] @ orbits
     features /= np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-300)
     n_features = bands * orbits.shape[1]
     signs = features.reshape(len(features), n_features) @ _directions(n_features) > 0
     marks[usable] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
     return marks
+
+
+def _roughness(cells, width):
+    """Mean square step between neighboring cells over that of white noise, mean of the bands: float64 array, (n,)."""
+    lattice = cells.reshape(*cells.shape[:2], width, width)
+    steps = sum((np.diff(lattice, axis=axis) ** 2).sum(axis=(2, 3)) for axis in (2, 3))
+    power = (cells**2).sum(axis=2)
+    return np.divide(steps, 4 * power, out=np.zeros_like(power), where=power > 0).mean(axis=1)
 
 
 @cache

@@ -80,6 +80,19 @@ def test_what_cannot_be_told_apart_has_no_fingerprint(images):
         assert not fingerprint(useless).any()
 
 
+def test_mocks_without_noise_are_not_taken_for_each_other():
+    rng = np.random.default_rng(1)
+    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    for noise in (0.0, 1e-3, 1e-2, 3e-2, 0.1):
+        sizes = rng.uniform(4, 9, (60, 1, 1, 1))
+        mocks = np.exp(-7.0 * (np.sqrt(x**2 * rng.uniform(0.6, 1, sizes.shape) + y**2 + 0.3) / sizes) ** 0.25 + 7.0)
+        mocks = (mocks * np.array([0.3, 1.0, 1.5])[:, None, None]).astype(np.float32)
+        marks = fingerprint(mocks + noise * rng.normal(size=mocks.shape))
+        marks = marks[marks.any(axis=1)]
+        assert all(differing(some, other) > MOST_BITS for some, other in itertools.combinations(marks, 2))
+        assert len(marks) == (0 if noise < 1e-3 else 60 if noise == 0.1 else len(marks))
+
+
 def test_images_of_another_shape_are_refused(images):
     with pytest.raises(ShapeError, match=r"expected \(n, band, y, x\)"):
         fingerprint(images[0])
