@@ -18,6 +18,7 @@ from benchmarks.normalization import Normalization, Stretch
 from benchmarks.photometry import CorePhotometry, SkyPhotometry
 from benchmarks.reading import DeflatedNpz, Ingest, StoredNpz
 from benchmarks.ring import RingBudget
+from benchmarks.splitting import Grouping
 
 COMPARISONS = (
     CorePhotometry,
@@ -31,6 +32,7 @@ COMPARISONS = (
     DeflatedNpz,
     Ingest,
     Injection,
+    Grouping,
 )
 
 

@@ -1,6 +1,7 @@
 """From the columns of a cube's pairs to their groups and splits, and what is said of them afterwards."""
 
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -11,7 +12,27 @@ from gen5astro.split_repair import repair_splits
 from gen5astro.splits import assign_splits, audit_splits, find_homes, map_given
 from gen5astro.twins import label_twins
 
-__all__ = ["allot_pairs", "describe_allotment"]
+__all__ = ["allot_pairs", "describe_allotment", "widen_guard"]
+
+
+def widen_guard(config, shape, pixel_scale):
+    """Make the guard band at least as wide as an image's diagonal, so that no pixel is in two splits.
+
+    Parameters
+    ----------
+    config : BuildConfig
+        With the guard band that was asked for.
+    shape : tuple of int
+        ``(y, x)`` of every image.
+    pixel_scale : float
+        Pixel scale [arcsec / pix].
+
+    Returns
+    -------
+    config : BuildConfig
+        With the wider of the two.
+    """
+    return replace(config, guard_arcsec=max(config.guard_arcsec, math.hypot(*shape) * pixel_scale))
 
 
 def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
@@ -26,7 +47,7 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
     fingerprint : uint64 array, (n, 4)
         Fingerprint of each ctrl.
     config : BuildConfig
-        How to split.
+        How to split, from `widen_guard`.
     known : str array, (n,), optional
         Split that a row already has, '' for new rows, as `gen5astro.splits.assign_splits` takes them.
 
@@ -79,7 +100,7 @@ def describe_allotment(cube):
         ``moved``, the hosts of a given split that a repair moved, as dicts of the fields of
         `gen5astro.split_repair.Move`, or None where none was asked for.
     """
-    config, catalog, split = cube.config.build, cube.catalog, cube.split
+    config, catalog, split = widen_guard(cube.config.build, cube.shape, cube.pixel_scale), cube.catalog, cube.split
     options = {
         "min_separation_arcsec": config.min_separation_arcsec,
         "twins": label_twins(cube.digest, cube.fingerprint),
@@ -102,11 +123,11 @@ def describe_allotment(cube):
             "nearest_separation_arcsec": nearest if np.isfinite(nearest) else None,
         },
         "moved": moved,
-        "balance": compare_splits(split, _homes(cube), split_quantities(cube)),
+        "balance": compare_splits(split, _homes(cube, config), split_quantities(cube)),
     }
 
 
-def _homes(cube):
+def _homes(cube, config):
     catalog = cube.catalog
     columns = {"groups": cube.group, "digest": cube.digest, "brickname": catalog.get("brickname")}
-    return find_homes(catalog["ra"], catalog["dec"], catalog["host_id"], cube.config.build, **columns)[0]
+    return find_homes(catalog["ra"], catalog["dec"], catalog["host_id"], config, **columns)[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro import __version__
-from gen5astro.allot import allot_pairs, describe_allotment
+from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, FormatError, RejectedError, SchemaError
@@ -89,7 +89,9 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, ad
         _check_counts(source, len(writer), rejects, out, config.audit.max_reject_fraction)
         catalog, digest = writer.catalog, writer.digest
         _check_audited(record, audit, _read_digest(writer.row, digest, rejects))
-        split, group, moves = allot_pairs(catalog, digest, writer.fingerprint, config.build)
+        split, group, moves = allot_pairs(
+            catalog, digest, writer.fingerprint, widen_guard(config.build, source.shape, source.pixel_scale)
+        )
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),

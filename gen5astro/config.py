@@ -103,7 +103,9 @@ class BuildConfig:
     split_seed: int = _key(0, "seed of the stable hash that orders hosts and cells for the splits")
     min_separation_arcsec: float = _key(10.0, "objects closer than this share a group [arcsec]", within=_POSITIVE)
     guard_arcsec: float = _key(
-        60.0, "objects closer than this share a split, whatever cell or brick they are in [arcsec]", within=_POSITIVE
+        60.0,
+        "objects closer than this, or than an image's diagonal, share a split, whatever their cell or brick [arcsec]",
+        within=_POSITIVE,
     )
     cell_deg: float = _key(0.1, "side of the cells of the sky that are in one split [deg]", within=(0.001, 90))
     known_lenses: str = _key(

@@ -384,6 +384,18 @@ def test_nothing_but_known_lenses_makes_no_cube(out, pairs):
         build_cube(MemorySource(block), out, config=Config())
 
 
+def test_no_pixel_of_the_sky_is_in_two_splits(out, pairs):
+    # Images of 8.4 arcsec a side in a row, 11 arcsec apart: their diagonals are 11.9, and all in one split.
+    ra = 50.0 + np.arange(90) * 11.0 / 3600
+    block = with_columns(pairs, ra=ra, dec=np.zeros(90), host_id=np.arange(90).astype(str))
+    block.catalog["ra"][:30] += 10.0 + np.arange(30)
+    ctrl = np.random.default_rng(0).normal(size=block.ctrl.shape).astype(np.float32)
+    block = pair_block(block.stamp, ctrl, block.catalog, block.row, bands=block.bands, pixel_scale=0.263)
+    build_cube(MemorySource(block), out, config=from_dict({"build": {"guard_arcsec": 1.0}}))
+    with Cube(out) as cube:
+        assert len(set(cube.split[30:])) == 1
+
+
 def test_bricks_split_a_cube(out, pairs):
     bricks = np.char.add("b", (np.arange(90) % 30 // 2).astype(str))
     summary = build_cube(
