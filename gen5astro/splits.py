@@ -57,8 +57,8 @@ def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None
     digest : uint64 array, (n, 2), optional
         Digest of each stamp and ctrl: names the objects that have neither a position nor a host.
     known : str array, (n,), optional
-        Split that a row already has, '' for new rows. Known rows keep theirs; new ones follow their group, then their
-        patch, then their home.
+        Split that a row already has, '' for new rows. Known rows keep theirs; new ones follow their group, then what
+        is within the guard band of their patch, then their home.
 
     Returns
     -------
@@ -83,8 +83,8 @@ def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None
     if groups is None:
         groups = group_objects(ra, dec, host_id, min_separation_arcsec=config.min_separation_arcsec)
     columns = {"groups": groups, "brickname": brickname, "digest": digest}
-    home, names, patches = find_homes(ra, dec, host_id, config, **columns)
-    code, settled = _from_known(known, groups, patches, home, len(names))
+    home, names = find_homes(ra, dec, host_id, config, **columns)
+    code, settled = _from_known(known, np.array([ra, dec], np.float64), groups, home, config.guard_arcsec)
     if not settled.all():
         size = np.bincount(home[~settled], minlength=len(names))
         dealt = np.flatnonzero(size)
@@ -179,8 +179,6 @@ def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None)
         Label of each object's home; under ``split = "given"``, its group.
     names : list of str
         Name of each home; empty where the split is given.
-    patches : int64 array, (n,)
-        Label of each object's patch; under ``split = "given"``, its group.
 
     Raises
     ------
@@ -191,11 +189,10 @@ def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None)
     """
     groups = np.asarray(groups)
     if config.split == "given":
-        return groups, [], groups
+        return groups, []
     patches = connect([groups], ra, dec, within_arcsec=config.guard_arcsec)
     bricks = _checked_bricks(brickname) if config.split == "brick" else None
-    home, names = _homes(patches, ra, dec, host_id, digest, bricks, config.cell_deg)
-    return home, names, patches
+    return _homes(patches, ra, dec, host_id, digest, bricks, config.cell_deg)
 
 
 def _homes(patches, ra, dec, host_id, digest, bricks, cell_deg):
@@ -225,30 +222,57 @@ def _name(names, patches, values, kind):
     names[patches[rows]] = [f"{kind}:{each}" for each in values[rows].tolist()]
 
 
-def _from_known(known, groups, patches, home, n_homes):
+def _from_known(known, place, groups, home, guard_arcsec):
     """Return the code of each row's split and which rows have theirs settled; -1 where no split may have the row."""
-    n = len(patches)
+    n, groups = len(groups), np.asarray(groups)
     code, settled = np.full(n, -1), np.zeros(n, bool)
     if known is None:
         return code, settled
     known = np.asarray(known, dtype=str)
-    old = known != ""
     if len(known) != n:
         raise ShapeError("known splits", got=f"{len(known)} rows", expected=f"{n}")
-    code[old] = [SPLITS.index(each) for each in map_given(known[old]).tolist()]
-    settled |= old
-    for labels in (groups, patches):
-        held = np.zeros((int(np.max(labels, initial=-1)) + 1, len(SPLITS)), bool)
-        held[np.asarray(labels)[old], code[old]] = True
-        number = held.sum(axis=1)[labels]
-        follows = ~settled & (number == 1)
-        code[follows] = held.argmax(axis=1)[np.asarray(labels)[follows]]
-        settled |= number > 0
-    members = np.zeros((n_homes, len(SPLITS)), np.int64)
-    np.add.at(members, (home[old], code[old]), 1)
-    follows = ~settled & members.any(axis=1)[home]
-    code[follows] = members.argmax(axis=1)[home[follows]]
-    return code, settled | follows
+    settled = known != ""
+    code[settled] = [SPLITS.index(each) for each in map_given(known[settled]).tolist()]
+    old, of_group = np.flatnonzero(settled), _splits_of(groups[settled], code[settled, None] == range(3), groups)
+    _follow(code, settled, np.flatnonzero(~settled), of_group[~settled])
+    # Old rows are where they are: only new ones, and what of the old is near each, decide where new ones may go.
+    new = np.flatnonzero(~settled)
+    near = _near_splits(place, code, new, guard_arcsec)
+    torn = _splits_of(groups[new], near, groups[new]).sum(axis=1) > 1
+    settled[new[torn]] = True
+    new, near = new[~torn], near[~torn]
+    patches = connect([groups[new]], *place[:, new], within_arcsec=guard_arcsec)
+    _follow(code, settled, new, _splits_of(patches, near, patches))
+    pairs = np.zeros((int(home.max(initial=-1)) + 1, len(SPLITS)), np.int64)
+    np.add.at(pairs, (home[old], code[old]), 1)
+    new = np.flatnonzero(~settled & pairs.any(axis=1)[home])
+    code[new], settled[new] = pairs.argmax(axis=1)[home[new]], True
+    return code, settled
+
+
+def _splits_of(labels, held, asked):
+    """Collect which splits the rows of each label hold, for the labels asked for: bool array, (len(asked), split)."""
+    splits = np.zeros((int(max(labels.max(initial=-1), asked.max(initial=-1))) + 1, len(SPLITS)), bool)
+    np.logical_or.at(splits, labels, held)
+    return splits[asked]
+
+
+def _follow(code, settled, rows, splits):
+    """Settle the rows that are tied to splits: in that split where it is one, in none where there are several."""
+    tied = splits.any(axis=1)
+    code[rows[tied]] = np.where(splits[tied].sum(axis=1) == 1, splits[tied].argmax(axis=1), -1)
+    settled[rows[tied]] = True
+
+
+def _near_splits(place, code, rows, guard_arcsec):
+    """Find which splits have a row within the guard band of some rows: bool array, (len(rows), split)."""
+    near = np.zeros((len(rows), len(SPLITS)), bool)
+    located = np.isfinite(place[:, rows]).all(axis=0)
+    for number in range(len(SPLITS)):
+        tree = cKDTree(unit_vectors(*distinct_places(*place[:, code == number])[0]))
+        distance, _ = tree.query(unit_vectors(*place[:, rows[located]]))
+        near[located, number] = distance <= chord(guard_arcsec)
+    return near
 
 
 def _remedy(n_homes, fractions):

@@ -91,6 +91,22 @@ def test_a_new_row_between_known_ones_of_different_splits_is_in_none():
     assert unknown[one] == unknown[other]
 
 
+def test_only_new_rows_near_known_ones_of_different_splits_are_in_none():
+    # A row of objects 50 arcsec apart: old ones at the ends, new ones between them.
+    ra, dec = 10.0 + np.arange(8) * 50.0 / 3600, np.zeros(8)
+    known = np.array(["train", "", "", "", "", "", "test", "train"])
+    halves = BuildConfig(fractions=(0.5, 0.0, 0.5))
+    split = assign_splits(ra, dec, np.full(8, ""), halves, known=known)
+    assert split.tolist() == ["train", "", "", "", "", "", "test", "train"]
+    gap = np.array([0.0, 0.0, 0.0, 100.0, 100.0, 100.0, 100.0, 100.0]) / 3600
+    split = assign_splits(ra + gap, dec, np.full(8, ""), halves, known=known)
+    assert split.tolist() == ["train", "train", "train", "test", "test", "test", "test", "train"]
+    # One row within reach of both is left out; its neighbor, which touches but one of them, is not.
+    ra, dec = 10.0 + np.array([0.0, 40.0, 90.0, 80.0]) / 3600, np.array([0.0, 0.0, 0.0, 55.0]) / 3600
+    split = assign_splits(ra, dec, np.full(4, ""), halves, known=np.array(["train", "", "test", ""]))
+    assert split.tolist() == ["train", "", "test", "test"]
+
+
 def test_known_splits_of_another_number_of_rows_are_refused():
     with pytest.raises(ShapeError, match="got 2 rows; expected 1"):
         assign_splits([1.0], [2.0], ["a"], CONFIG, known=["train", "val"])
