@@ -301,3 +301,26 @@ def test_the_digest_of_a_split_changes_with_any_assignment_and_any_pixel():
     assert split_digest(split, digest) == same
     assert split_digest(split[::-1], digest) != same
     assert split_digest(split, digest + np.uint64(1)) != same
+
+
+@pytest.mark.parametrize("strategy", ["sky", "brick"])
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_leaks_whatever_is_split(strategy, seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(200, 1500))
+    ra, dec, host_id = field(rng, n, width_deg=rng.uniform(2.0, 10.0))
+    ra[rng.random(n) < 0.1] = np.nan
+    twins = np.where(rng.random(n) < 0.05, n + rng.integers(0, n // 40, n), np.arange(n))
+    bricks = np.char.add("b", rng.integers(0, 60, n).astype(str))
+    config = BuildConfig(split=strategy, split_seed=seed, guard_arcsec=30.0)
+    groups = group_objects(ra, dec, host_id, min_separation_arcsec=10.0, twins=twins)
+    split = assign_splits(ra, dec, host_id, config, groups=groups, brickname=bricks, digest=distinct(n))
+    numbers = audit_splits(
+        split, groups, ra, dec, distinct(n), min_separation_arcsec=10.0, guard_arcsec=30.0, twins=twins
+    )
+    for name in ("leaked_groups", "close_positions", "guarded_positions", "near_twins"):
+        assert numbers[name] == 0, name
+    order = rng.permutation(n)
+    rows = (column[order] for column in (ra, dec, host_id))
+    again = assign_splits(*rows, config, groups=groups[order], brickname=bricks[order], digest=distinct(n)[order])
+    np.testing.assert_array_equal(again, split[order])

@@ -50,6 +50,9 @@ def command(pairs, out, audit, split, repair, pixel_scale, columns, config, thre
         summary = build_cube(source, out, config=config, audit=audit, threads=threads, force=force, advance=advance)
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
+    if leaked := summary["leaks"]["groups"]:
+        hosts = f"{leaked:,} host{'' if leaked == 1 else 's'}"
+        say(f"the given split leaks: {hosts} in more than one split; --repair mends it", quiet=quiet)
     if summary["moved"]:
         say(f"{moved_text(summary['moved'])}, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)

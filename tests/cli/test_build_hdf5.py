@@ -88,6 +88,8 @@ def test_a_given_split_is_mended_and_the_moves_are_named(tmp_path, block):
     some.catalog["region_split"][0] = "val" if some.catalog["region_split"][0] != "val" else "test"
     with PairWriter(tmp_path / "pairs.parquet", block.bands, block.pixel_scale) as writer:
         writer.write(some)
+    leaky = run(tmp_path / "pairs.parquet", "--out", tmp_path / "leaky.h5", "--split", "given")
+    assert "the given split leaks: 1 host in more than one split; --repair mends it" in leaky.stderr
     result = run(tmp_path / "pairs.parquet", "--out", tmp_path / "cube.h5", "--split", "given", "--repair")
     assert result.exit_code == 0, result.output
     assert "1 host, 1 pair moved, see" in result.stderr
