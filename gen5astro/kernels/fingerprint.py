@@ -106,48 +106,58 @@ def _directions(n_features):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _measure(images, shift, side, cells):
-    n, bands = images.shape[:2]
+    n, bands, height, width = images.shape
+    # Sums over all pixels below and left of each, from which any box takes four; a NaN reaches all that follow it.
+    sums = np.zeros((bands, height + 1, width + 1))
+    weights = np.empty(bands)
     for i in range(n):
-        top, left = _peak(images[i], shift)
         for band in range(bands):
+            weights[band] = _add_up(images[i, band], sums[band])
+        top, left = _peak(sums, weights, shift)
+        for band in range(bands):
+            if weights[band] == 0.0:
+                cells[i, band] = np.nan
+                continue
             at = 0
             for row in range(-side, side + 1):
                 for column in range(-side, side + 1):
-                    cells[i, band, at] = _contrast(images[i, band], top + row * _STEP, left + column * _STEP)
+                    y, x = top + row * _STEP, left + column * _STEP
+                    cells[i, band, at] = _box(sums[band], y, x, 1) / 9.0 - _box(sums[band], y, x, _REACH) / 49.0
                     at += 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _peak(image, shift):
-    """Brightest 3 x 3 pixels near the middle, bands weighed by their pixel-to-pixel scatter."""
-    bands, height, width = image.shape
-    weights = np.zeros(bands)
-    for band in range(bands):
-        total = 0.0
-        for y in range(height):
-            for x in range(width - 1):
-                total += abs(image[band, y, x + 1] - image[band, y, x])
-        weights[band] = 1.0 / total if total > 0 else 0.0
+def _add_up(plane, sums):
+    """Fill the table of sums; return the band's weight, one over its pixel-to-pixel scatter; 0 if it has none."""
+    height, width = plane.shape
+    scatter = 0.0
+    for y in range(height):
+        row = 0.0
+        for x in range(width):
+            row += plane[y, x]
+            sums[y + 1, x + 1] = sums[y, x + 1] + row
+            if x > 0:
+                scatter += abs(plane[y, x] - plane[y, x - 1])
+    return 1.0 / scatter if scatter > 0 else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _peak(sums, weights, shift):
+    """Brightest 3 x 3 pixels near the middle."""
+    height, width = sums.shape[1] - 1, sums.shape[2] - 1
     best, best_y, best_x = -np.inf, height // 2, width // 2
     for y in range((height - 1) // 2 - shift, height // 2 + shift + 1):
         for x in range((width - 1) // 2 - shift, width // 2 + shift + 1):
             flux = 0.0
-            for band in range(bands):
-                flux += weights[band] * _box(image[band], y, x, 1)
+            for band in range(len(weights)):
+                flux += weights[band] * _box(sums[band], y, x, 1)
             if flux > best:
                 best, best_y, best_x = flux, y, x
     return best_y, best_x
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _box(plane, y, x, reach):
-    total = 0.0
-    for row in range(y - reach, y + reach + 1):
-        for column in range(x - reach, x + reach + 1):
-            total += plane[row, column]
-    return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _contrast(plane, y, x):
-    return _box(plane, y, x, 1) / 9.0 - _box(plane, y, x, _REACH) / 49.0
+def _box(sums, y, x, reach):
+    """Sum of the pixels no farther than `reach` rows and columns away."""
+    top, bottom, left, right = y - reach, y + reach + 1, x - reach, x + reach + 1
+    return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
