@@ -2,8 +2,8 @@
 
 Every unit has a place in [0, 1) from a hash of its name. In the order of these places the units are cut where the
 shares ask for it. A unit of more than half the smallest share is dealt before, the largest first, to the part that has
-most room. Where a part is still off by more than half a percent, units are exchanged, always those two (or that one)
-that mend most.
+most room. Where a part is still off by more than half a percent, units are moved or exchanged, always those that
+mend most.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def _fill_empty(part, sizes, place, waiting):
 
 
 def _exchange(part, sizes, place, wanted, open_parts):
-    """Move one unit, or exchange two, as long as that brings the parts nearer to what is wanted and they are off."""
+    """Move units of one size, or exchange two units, as long as a part is off and that brings the parts nearer."""
     off = np.bincount(part, weights=sizes, minlength=len(wanted)) - wanted
     for _ in range(_MOST_EXCHANGES):
         if not len(sizes) or np.abs(off[open_parts]).max() <= _TOLERANCE * sizes.sum():
@@ -101,24 +101,35 @@ def _exchange(part, sizes, place, wanted, open_parts):
         best = min(_offers(part, sizes, off, np.flatnonzero(open_parts)), default=(0.0,))
         if best[0] >= -1e-9 * sizes.sum() ** 2:
             return
-        _, giver, taker, given, taken = best
-        for source, target, size in ((giver, taker, given), (taker, giver, taken)):
-            if size:
-                units = np.flatnonzero((part == source) & (sizes == size))
-                part[units[np.argmin(place[units])]] = target
-        off[giver] -= given - taken
-        off[taker] += given - taken
+        _, giver, taker, given, count, taken = best
+        for source, target, size, n_units in ((giver, taker, given, count), (taker, giver, taken, 1)):
+            units = np.flatnonzero((part == source) & (sizes == size))
+            part[units[np.argsort(place[units])[:n_units]]] = target
+        off[giver] -= given * count - taken
+        off[taker] += given * count - taken
 
 
 def _offers(part, sizes, off, parts):
-    """Best exchange of each two parts: change of the sum of squared misses, giver, taker, size given, size taken."""
+    """Yield the best moves from each part to each that is less full.
+
+    Each is the change of the sum of squared misses, giver, taker, size given, how many of it, size taken back or 0.
+    """
     for giver in parts:
         for taker in parts:
             if off[giver] <= off[taker] or np.count_nonzero(part == giver) < 2:
                 continue
-            given = np.unique(sizes[part == giver])
-            taken = np.concatenate([[0], np.unique(sizes[part == taker])])
-            moved = given[:, None] - taken
-            change = 2.0 * moved * (moved - (off[giver] - off[taker]))
-            at = np.unravel_index(np.argmin(change), change.shape)
-            yield float(change[at]), int(giver), int(taker), int(given[at[0]]), int(taken[at[1]])
+            gap = off[giver] - off[taker]
+            given, there = np.unique(sizes[part == giver], return_counts=True)
+            count = np.clip(np.rint(gap / 2 / given), 1, there - (there == np.count_nonzero(part == giver)))
+            yield _best(given * count, gap, giver, taker, given, count, np.zeros(1, np.int64))
+            taken = np.unique(sizes[part == taker])
+            if taken.size:
+                once = np.ones(len(given))
+                yield _best(given[:, None] - taken, gap, giver, taker, given, once, taken)
+
+
+def _best(moved, gap, giver, taker, given, count, taken):
+    """Pick the offer that changes the sum of squared misses most."""
+    change = (2.0 * moved * (moved - gap)).reshape(len(given), len(taken))
+    at, other = np.unravel_index(np.argmin(change), change.shape)
+    return float(change[at, other]), int(giver), int(taker), int(given[at]), int(count[at]), int(taken[other])

@@ -34,6 +34,13 @@ def test_one_large_unit_leaves_the_rest_to_the_others():
     assert part[0] == 0
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_large_units_among_many_small_ones_are_balanced_by_these(seed):
+    sizes = np.array([*[400] * 15, *[1] * 4000])
+    part = deal_shares(sizes, np.random.default_rng(seed).random(len(sizes)), FRACTIONS)
+    np.testing.assert_allclose(shares(part, sizes), FRACTIONS, atol=0.005)
+
+
 def test_what_is_held_counts():
     sizes, place = np.ones(1000, np.int64), np.random.default_rng(0).random(1000)
     part = deal_shares(sizes, place, FRACTIONS, held=[1000, 0, 0])
