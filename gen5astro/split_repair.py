@@ -170,8 +170,7 @@ def _reason(row, members, code, mended, columns):
     if twins is not None and (same := others[np.isin(twins[others], twins[own])]).size:
         return f"the same pixels as {_named(same[0], ra, dec, host_id)}"
     separation = separation_arcsec(ra[own][:, None], dec[own][:, None], ra[others], dec[others])
-    if not len(others) or np.isnan(separation).all():
-        return "its pairs were in several splits"
+    # A host is tied to another by pixels or by place, so that here one separation at least is known.
     nearest = np.unravel_index(np.nanargmin(separation), separation.shape)
     return f"{separation[nearest]:.1f} arcsec from {_named(others[nearest[1]], ra, dec, host_id)}"
 
