@@ -169,10 +169,16 @@ def _reason(row, members, code, mended, columns):
     others = members[host[members] != host[row]]
     if twins is not None and (same := others[np.isin(twins[others], twins[own])]).size:
         return f"the same pixels as {_named(same[0], ra, dec, host_id)}"
+    own, others = (rows[_first_of_places(ra[rows], dec[rows])] for rows in (own, others))
     separation = separation_arcsec(ra[own][:, None], dec[own][:, None], ra[others], dec[others])
     # A host is tied to another by pixels or by place, so that here one separation at least is known.
     nearest = np.unravel_index(np.nanargmin(separation), separation.shape)
     return f"{separation[nearest]:.1f} arcsec from {_named(others[nearest[1]], ra, dec, host_id)}"
+
+
+def _first_of_places(ra, dec):
+    """Return the first object of each place: a host may have thousands of pairs, at one place."""
+    return np.unique(distinct_places(ra, dec)[1], return_index=True)[1]
 
 
 def write_moves(moves, path):
