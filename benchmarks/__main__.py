@@ -33,6 +33,7 @@ from benchmarks.reading import (
 )
 from benchmarks.ring import RingBudget
 from benchmarks.sky import SkyMatch
+from benchmarks.splitting import Grouping
 
 COMPARISONS = (
     CorePhotometry,
@@ -54,6 +55,7 @@ COMPARISONS = (
     TrainingBatches,
     SkyMatch,
     Injection,
+    Grouping,
 )
 _SHOWN = (
     *("astroapers", "astropy", "bottleneck", "deflate", "h5py", "lenstronomy", "numba", "numpy", "photutils"),

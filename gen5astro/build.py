@@ -10,32 +10,40 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro import __version__
+from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, FormatError, RejectedError, SchemaError
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
 from gen5astro.io.records import read_record
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
+from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.kernels.normalize import normalizer_statistics
+from gen5astro.known_lenses import WithoutKnownLenses
 from gen5astro.leakage import strata
 from gen5astro.measure import with_psf_sizes
 from gen5astro.shards import plan_shards
-from gen5astro.sky import effective_number, group_objects
-from gen5astro.splits import SPLITS, assign_splits, audit_splits, split_digest
+from gen5astro.sky import effective_number
+from gen5astro.split_repair import write_moves
+from gen5astro.splits import SPLITS, split_digest
 from gen5astro.table import MeasureTable, read_table
 from gen5astro.verdict import AUDIT_SCHEMA
 
-__all__ = ["build_cube", "count_leaks", "read_audit", "summarize_cube"]
+__all__ = ["build_cube", "moves_path", "read_audit", "summarize_cube"]
 
 ZERO_POINT = 22.5
-_STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"}
+_STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"} | {
+    f"ctrl_fingerprint_{at}" for at in (1, 2, 3, 4)
+}
 
 
 def build_cube(source, out, *, config, audit=None, threads=None, force=False, resume=False, advance=None):
     """Build a cube of a source's pairs.
 
-    Rows that cannot be used are written beside the cube (`rejects_path`) and counted in it. More pairs than
-    ``build.shard_pairs`` are put into several files in a folder beside the cube, neighbors on the sky together.
+    Rows that cannot be used, and by default those whose ctrl is a known lens, are written beside the cube
+    (`gen5astro.io.rejects.rejects_path`) and counted in it. Hosts that a repair of a given split moved are written
+    there as well (`moves_path`). More pairs than ``build.shard_pairs`` are put into several files in a folder beside
+    the cube, neighbors on the sky together.
 
     Parameters
     ----------
@@ -44,7 +52,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     out : path-like
         The cube to write; it appears only when it is whole.
     config : Config
-        Sections ``build`` (split), ``normalize`` and ``audit`` (``max_reject_fraction``).
+        Sections ``build`` (split), ``normalize`` and ``audit`` (``max_reject_fraction``, ``known_lens_radius_arcsec``).
     audit : path-like, optional
         ``audit.json`` of the same pairs, to embed.
     threads : int, optional
@@ -78,6 +86,8 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
             "normalize.kind", got="'pair'", expected="sky, standard or core", remedy="no ctrl exists at inference"
         )
     record = None if audit is None else read_audit(audit)
+    if config.build.known_lenses == "reject":
+        source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
     options = {
         "bands": source.bands,
         "shape": source.shape,
@@ -88,14 +98,12 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:
         _stream(source, writer, config, threads, advance)
         _check_counts(source, len(writer), writer.rejects, out, config.audit.max_reject_fraction)
-        catalog = writer.columns("ra", "dec", "host_id", "region_split")
+        catalog = writer.columns("ra", "dec", "host_id", "region_split", "brickname")
         row, digest = catalog["row"], catalog["digest"]
         by_row = np.argsort(row)
-        _check_audited(record, audit, content_digest(digest, row))
-        ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
-        group = group_objects(ra, dec, host_id, min_separation_arcsec=config.build.min_separation_arcsec)
-        given = catalog.get("region_split")
-        split = assign_splits(ra, dec, host_id, config.build, region_split=given, groups=group)
+        _check_audited(record, audit, _read_digest(row, digest, writer.rejects))
+        guarded = widen_guard(config.build, source.shape, source.pixel_scale)
+        split, group, moves = allot_pairs(catalog, digest, catalog["fingerprint"], guarded)
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),
@@ -109,6 +117,10 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         }
         measure = None if audit is None else _read_measure(audit, row, set(writer.column_names))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
+    if moves:
+        write_moves(moves, moves_path(out))
+    else:
+        moves_path(out).unlink(missing_ok=True)
     with Cube(out) as cube:
         return summarize_cube(cube, config.audit)
 
@@ -131,25 +143,44 @@ def _stream(source, writer, config, threads, advance):
             normalizer_statistics(images, config.normalize, block.pixel_scale) if len(block) else None
             for images in (block.stamp, block.ctrl)
         ]
-        return block, statistics, rejected, ref.stop
+        return block, statistics, fingerprint(block.ctrl), rejected, ref.stop
 
     if advance is not None:
         advance(writer.done)
     refs = (ref for ref in source.blocks(config.build.block) if ref.start >= writer.done)
-    for block, statistics, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
+    for block, statistics, marks, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
         if advance is not None:
             advance(stop - writer.done)
-        writer.append(stop, block, statistics, rejected)
+        writer.append(stop, block, statistics, marks, rejected)
 
 
 def _check_counts(source, n_ok, rejects, out, max_fraction):
     """Make sure that no row vanished, write down those that were rejected, and refuse too many."""
-    place = rejects_path(out)
+    label, place = f"pairs {source.label}", rejects_path(out)
     keep_rejects(rejects, place)
-    options = {"n_in": source.n_rows, "n_ok": n_ok, "allowed": max_fraction, "place": place}
-    check_rejects(f"pairs {source.label}", rejects, **options)
+    # A known lens is a row as good as any, left out on purpose: it does not count as one that cannot be used.
+    bad = [each for each in rejects if each.digest is None]
+    n_left_out = len(rejects) - len(bad)
+    check_rejects(label, bad, n_in=source.n_rows - n_left_out, n_ok=n_ok, allowed=max_fraction, place=place)
     if n_ok == 0:
-        raise RejectedError(f"pairs {source.label}", got="no rows", expected="one good pair")
+        first = f", all left out (row {rejects[0].row}: {rejects[0].reason})" if rejects else ""
+        raise RejectedError(label, got=f"{source.n_rows:,} rows{first}", expected="one good pair")
+
+
+def moves_path(out):
+    """Return where the hosts that a repair moved are written.
+
+    Parameters
+    ----------
+    out : path-like
+        The cube.
+
+    Returns
+    -------
+    path : Path
+        ``cube.moved.parquet`` for ``cube.h5``.
+    """
+    return Path(out).with_suffix(".moved.parquet")
 
 
 def read_audit(path):
@@ -176,6 +207,14 @@ def read_audit(path):
     """
     expected = "audit.json of gen5astro audit-injection"
     return read_record(path, name="audit", schema=AUDIT_SCHEMA, expected=expected, remedy="audit the pairs again")
+
+
+def _read_digest(row, digest, rejects):
+    """Digest of all pairs that could be read, as an audit has it: with those left out on purpose."""
+    left_out = [each for each in rejects if each.digest is not None]
+    others = np.array([each.digest for each in left_out], np.uint64).reshape(-1, 2)
+    every = np.concatenate([row, np.array([each.row for each in left_out], np.int64)])
+    return content_digest(np.concatenate([digest, others]), every)
 
 
 def _check_audited(record, path, input_digest):
@@ -206,6 +245,7 @@ def _read_measure(audit, row, known):
     if not path.is_file():
         return None
     table = read_table(path)
+    table = table.select(np.isin(table["row"], row))
     if not np.array_equal(table["row"], row):
         raise SchemaError(
             f"measurements {path}", got="other rows than the audit beside it", remedy="audit the pairs again"
@@ -248,7 +288,7 @@ def summarize_cube(cube, config):
         "zero_point": attributes["zero_point"],
         "counts": {name: attributes[name] for name in ("n_in", "n_ok", "n_rejected")},
         "splits": {name: _count(split == name, group) for name in SPLITS},
-        "leaks": count_leaks(cube),
+        **describe_allotment(cube),
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),
@@ -266,32 +306,6 @@ def _count(chosen, group):
         "pairs": int(chosen.sum()),
         "groups": int(np.unique(chosen_groups).size),
         "effective_groups": round(effective_number(chosen_groups), 2),
-    }
-
-
-def count_leaks(cube):
-    """Audit the split of a cube.
-
-    Parameters
-    ----------
-    cube : Cube
-        The cube.
-
-    Returns
-    -------
-    leaks : dict
-        ``groups``, ``close_positions`` and ``twins`` that are in several splits, and ``nearest_separation_arcsec``,
-        None where no two splits have positions.
-    """
-    min_separation_arcsec = cube.config.build.min_separation_arcsec
-    ra, dec = cube.catalog["ra"], cube.catalog["dec"]
-    numbers = audit_splits(cube.split, cube.group, ra, dec, cube.digest, min_separation_arcsec=min_separation_arcsec)
-    nearest = numbers["nearest_separation_arcsec"]
-    return {
-        "groups": numbers["leaked_groups"],
-        "close_positions": numbers["close_positions"],
-        "twins": numbers["twins"],
-        "nearest_separation_arcsec": nearest if np.isfinite(nearest) else None,
     }
 
 

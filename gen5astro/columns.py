@@ -43,6 +43,10 @@ _PAIR = {
     "arc_snr": Column("", "declared signal-to-noise of the arc", "pair"),
     "stamp_digest": Column("", "XXH64 of the stamp's pixels", "pair"),
     "ctrl_digest": Column("", "XXH64 of the ctrl's pixels", "pair"),
+    **{
+        f"ctrl_fingerprint_{at}": Column("", f"bits {64 * at - 64} to {64 * at - 1} of the ctrl's fingerprint", "pair")
+        for at in (1, 2, 3, 4)
+    },
     "center_x": Column("pix", "host center, from the ctrl", "pair"),
     "center_y": Column("pix", "host center, from the ctrl", "pair"),
     "arc_radius_arcsec": Column(

@@ -92,12 +92,28 @@ class NormalizerSpec:
 class BuildConfig:
     """How the cube is built and split."""
 
-    split: str = _key("sky", "sky (assign by group), or given (use the column region_split)", choices=("sky", "given"))
-    fractions: tuple[float, float, float] = _key((0.7, 0.15, 0.15), "shares of train, val and test", within=_SHARE)
-    split_seed: int = _key(
-        5, "seed of the stable hash that assigns a group to a split; 5 splits the 30 hosts of the sample 21, 4, 5"
+    split: str = _key(
+        "sky",
+        "sky (by host and cell of the sky), brick (by host and column brickname), or given (column region_split)",
+        choices=("sky", "brick", "given"),
     )
+    repair: bool = _key(False, "mend a given split that leaks by moving the fewest hosts")
+    fractions: tuple[float, float, float] = _key(
+        (0.7, 0.15, 0.15), "shares of the pairs in train, val and test", within=_SHARE
+    )
+    split_seed: int = _key(0, "seed of the stable hash that orders hosts and cells for the splits")
     min_separation_arcsec: float = _key(10.0, "objects closer than this share a group [arcsec]", within=_POSITIVE)
+    guard_arcsec: float = _key(
+        60.0,
+        "objects closer than this, or than an image's diagonal, share a split, whatever their cell or brick [arcsec]",
+        within=_POSITIVE,
+    )
+    cell_deg: float = _key(0.1, "side of the cells of the sky that are in one split [deg]", within=(0.001, 90))
+    known_lenses: str = _key(
+        "reject",
+        "reject pairs whose ctrl is a known lens (within audit.known_lens_radius_arcsec), or keep them",
+        choices=("reject", "keep"),
+    )
     block: int = _key(256, "pairs read and written at a time", within=_COUNT)
     shard_pairs: int = _key(50_000, "pairs of one file; of more, each file holds neighbors on the sky", within=_COUNT)
 

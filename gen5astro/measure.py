@@ -14,6 +14,7 @@ from gen5astro.config import NormalizerSpec, as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.kernels.aperture import aperture_flux, centroid, disc_peak, geometric_center
 from gen5astro.kernels.arc import measure_arc, measure_light
+from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.kernels.median import image_medians
 from gen5astro.kernels.noise import NOISE_COLUMNS, noise_texture
 from gen5astro.kernels.normalize import annulus_pixels, normalize, normalizer_statistics, region_statistics
@@ -146,6 +147,8 @@ def _catalog_columns(block, center, radius, config):
         "arc_radius_arcsec": radius,
         "psf_fwhm_arcsec": np.stack([_psf_fwhm(catalog, band, len(block), config) for band in block.bands], axis=1),
     }
+    for at, words in enumerate(fingerprint(block.ctrl).T, start=1):
+        columns[f"ctrl_fingerprint_{at}"] = words
     for at, aperture in enumerate(config.apertures_arcsec, start=1):
         columns[f"aperture_area_{at}"] = np.full(len(block), np.pi * (aperture / block.pixel_scale) ** 2)
     for at, image in enumerate(("stamp", "ctrl")):

@@ -1,18 +1,14 @@
 """Which pairs train, which validate, which test: assigned so that nothing leaks, and audited.
 
-The rule. Objects on one host or closer than `min_separation_arcsec` are one group (`gen5astro.sky.group_objects`). Each
-object has a key: its cell of the sky, about 0.1 degrees wide, or its host where it has no position, or its row number
-where it has neither; a group's key is the smallest of its members', a cell before a host. A keyed hash of that key and
-the seed, uniform in [0, 1), is cut by the fractions. So a split depends on nothing but the group itself:
+The rule. Objects on one host, closer than `min_separation_arcsec`, or of the same pixels are one *group*
+(`gen5astro.sky.group_objects`). Groups with members closer than `guard_arcsec` are one *patch*: the guard band. A patch
+has a *home*, its smallest cell of the sky of `cell_deg`, or its brick, or its host where it has no position. All
+patches of a home share a split, so two objects in different splits are always farther apart than the guard band, on
+either side of a cell's edge, and no object is dropped for it. Homes are ordered by a keyed hash of their name and cut
+where the fractions of the pairs ask for it (`gen5astro.shares`).
 
-- the order of the rows, and rows of other groups, change nothing: rows may be added without moving old hosts;
-- a patch of sky is in one split, apart from groups that reach over a cell's edge;
-- ratios are met on average. With some tens of hosts they may be far off; `assign_splits` refuses an empty split and
-  names a seed that gives the best ratios.
-
-A new row moves old ones only where it changes a group's smallest key: where it joins two groups of different cells into
-one (both must then share a split, or one host would leak: they go where the smaller key sends them), where it extends a
-group over the edge of a cell of smaller key, or where it gives the first position of a host that had none.
+The order of the rows changes nothing. New rows change the fractions' cuts, and so may move a few old homes: pass the
+old splits as `known`, and none moves.
 """
 
 import hashlib
@@ -23,12 +19,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from gen5astro.errors import ColumnError, ConfigError, FormatError, ShapeError
-from gen5astro.sky import chord, group_objects, separation_arcsec, sky_cell, unit_vectors
+from gen5astro.shares import deal_shares, hash_place
+from gen5astro.sky import chord, connect, distinct_places, group_objects, separation_arcsec, sky_cell, unit_vectors
 
-__all__ = ["CELL_DEG", "SPLITS", "assign_splits", "audit_splits", "split_digest"]
+__all__ = ["SPLITS", "assign_splits", "audit_splits", "find_homes", "map_given", "split_digest"]
 
 SPLITS = ("train", "val", "test")
-CELL_DEG = 0.1
 _ALIASES = {
     "train": "train",
     "training": "train",
@@ -38,11 +34,10 @@ _ALIASES = {
     "test": "test",
     "testing": "test",
 }
-_SEEDS_TRIED = 200
 
 
-def assign_splits(ra, dec, host_id, config, *, region_split=None, groups=None):
-    """Assign every pair to a split, groups whole, stable under adding rows.
+def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None, groups=None, digest=None, known=None):
+    """Assign every pair to a split: groups whole, a guard band between splits, shares of the pairs as asked.
 
     Parameters
     ----------
@@ -51,38 +46,56 @@ def assign_splits(ra, dec, host_id, config, *, region_split=None, groups=None):
     host_id : str array, (n,)
         Name of the host; '' where unknown.
     config : BuildConfig
-        Strategy, fractions, seed and separation.
+        Strategy, fractions, seed, separation, guard band and size of the cells.
     region_split : str array, (n,), optional
         The input's own split; needed by, and only used for, ``split = "given"``, which is taken as it is:
-        `audit_splits` says whether it leaks.
+        `audit_splits` says whether it leaks, `gen5astro.split_repair.repair_splits` mends it.
+    brickname : str array, (n,), optional
+        Brick of each object; needed by, and only used for, ``split = "brick"``.
     groups : int64 array, (n,), optional
         Labels from `gen5astro.sky.group_objects`, where they are at hand.
+    digest : uint64 array, (n, 2), optional
+        Digest of each stamp and ctrl: names the objects that have neither a position nor a host.
+    known : str array, (n,), optional
+        Split that a row already has, '' for new rows. Known rows keep theirs; new ones follow their group, then what
+        is within the guard band of their patch, then their home.
 
     Returns
     -------
     split : str array, (n,)
-        'train', 'val' or 'test'.
+        'train', 'val' or 'test'. With `known`, '' where a new row lies between old ones of different splits, so that
+        in any split it would leak.
 
     Raises
     ------
     ColumnError
-        If a given split is asked for and the column is absent.
+        If the strategy's column is absent.
     FormatError
-        If a given split has a value that means none of the three.
+        If a given split has a value that means none of the three, or an object has no brick.
     ConfigError
         If the fractions are not shares of one, or a split that should hold pairs would be empty.
     """
     fractions = _checked_fractions(config.fractions)
     if config.split == "given":
-        split = _map_given(region_split)
-        _refuse_empty(split, fractions, lambda: "add pairs to it, or use --set build.split=sky")
+        split = map_given(region_split)
+        _refuse_empty(split, fractions, "add pairs to it, or use --set build.split=sky")
         return split
     if groups is None:
         groups = group_objects(ra, dec, host_id, min_separation_arcsec=config.min_separation_arcsec)
-    keys = _group_keys(ra, dec, host_id, groups)
-    split = np.array(SPLITS)[_hash_splits(keys, config.split_seed, fractions)][groups]
+    columns = {"groups": groups, "brickname": brickname, "digest": digest}
+    home, names = find_homes(ra, dec, host_id, config, **columns)
+    code, settled = _from_known(known, np.array([ra, dec], np.float64), groups, home, config.guard_arcsec)
+    if not settled.all():
+        size = np.bincount(home[~settled], minlength=len(names))
+        dealt = np.flatnonzero(size)
+        place = np.array([hash_place(names[each], config.split_seed) for each in dealt.tolist()])
+        held = np.bincount(code[settled & (code >= 0)], minlength=len(SPLITS))
+        part = np.empty(len(names), np.int64)
+        part[dealt] = deal_shares(size[dealt], place, fractions, held=held)
+        code[~settled] = part[home[~settled]]
+    split = np.array([*SPLITS, ""])[code]
     if len(split):
-        _refuse_empty(split, fractions, lambda: _suggest_seed(keys, fractions))
+        _refuse_empty(split, fractions, _remedy(len(names), fractions))
     return split
 
 
@@ -92,7 +105,26 @@ def _checked_fractions(fractions):
     return fractions
 
 
-def _map_given(region_split):
+def map_given(region_split):
+    """Read the split that an input declares.
+
+    Parameters
+    ----------
+    region_split : str array, (n,), or None
+        Its column; ``training``, ``valid``, ``validation`` and ``testing`` are understood.
+
+    Returns
+    -------
+    split : str array, (n,)
+        'train', 'val' or 'test'.
+
+    Raises
+    ------
+    ColumnError
+        If there is no such column.
+    FormatError
+        If a value means none of the three.
+    """
     if region_split is None:
         raise ColumnError(
             "column region_split", got="no such column", expected="a split for every row", remedy="use build.split=sky"
@@ -106,64 +138,157 @@ def _map_given(region_split):
     return np.array([_ALIASES[name.strip().lower()] for name in names.tolist()], dtype="<U5")[inverse]
 
 
-def _group_keys(ra, dec, host_id, groups):
-    """Return the key of each group: its smallest cell, or else its smallest host, or else its row."""
-    host_id, n_groups = np.asarray(host_id, dtype=str), int(groups.max()) + 1 if len(groups) else 0
-    cell = sky_cell(ra, dec, size_deg=CELL_DEG)
-    none = np.iinfo(np.int64).max
-    smallest = np.full(n_groups, none)
-    np.minimum.at(smallest, groups, np.where(cell < 0, none, cell))
-    keys = [f"cell:{each}" for each in smallest.tolist()]
-    unplaced = np.flatnonzero(smallest[groups] == none)
-    for row in sorted(unplaced.tolist(), key=lambda row: host_id[row], reverse=True):
-        keys[groups[row]] = f"host:{host_id[row]}" if host_id[row] else f"row:{row}"
-    return keys
-
-
-def _hash_splits(keys, seed, fractions):
-    """Return the number of the split of each key."""
-    edges = (fractions[0], fractions[0] + fractions[1])
-    last = max(number for number, fraction in enumerate(fractions) if fraction > 0.0)
-    uniform = np.array([_uniform(key, seed) for key in keys], np.float64)
-    return np.minimum(np.digitize(uniform, edges), last)
-
-
-def _uniform(key, seed):
-    """Hash a key to a number in [0, 1)."""
-    word = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest()
-    return (int.from_bytes(word, "little") >> 11) * 2.0**-53
-
-
-def _suggest_seed(keys, fractions):
-    """Name the seed, of the first few, whose splits come nearest to the fractions asked for."""
-    independent = sorted(set(keys))
-    wanted = sum(fraction > 0.0 for fraction in fractions)
-    if len(independent) < wanted:
-        return (
-            f"the pairs make {len(independent)} independent patches of sky, and {wanted} splits need as many: "
-            "add hosts, or set a fraction of build.fractions to 0"
+def _checked_bricks(brickname):
+    if brickname is None:
+        raise ColumnError(
+            "column brickname", got="no such column", expected="a brick for every row", remedy="use build.split=sky"
         )
-    target = np.array(fractions) * len(keys)
+    brickname = np.asarray(brickname, dtype=str)
+    if lost := np.count_nonzero(brickname == ""):
+        row = int(np.argmax(brickname == ""))
+        raise FormatError(
+            "column brickname",
+            got=f"no brick in {lost:,} rows, the first {row}",
+            expected="a brick for every row",
+            remedy="use build.split=sky",
+        )
+    return brickname
 
-    def distance(seed):
-        counts = np.bincount(_hash_splits(keys, seed, fractions), minlength=3)
-        return (np.any((counts == 0) & (target > 0.0)), np.abs(counts - target).max())
 
-    best = min(range(_SEEDS_TRIED), key=distance)
-    counts = np.bincount(_hash_splits(keys, best, fractions), minlength=3)
-    shares = ", ".join(f"{count} {name}" for count, name in zip(counts, SPLITS, strict=True))
-    return f"use --set build.split_seed={best}, which gives {shares} groups"
+def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None):
+    """Find what `assign_splits` deals to a split as a whole.
+
+    Parameters
+    ----------
+    ra, dec : float64 array, (n,)
+        Positions [deg]; NaN where unknown.
+    host_id : str array, (n,)
+        Name of the host; '' where unknown.
+    config : BuildConfig
+        Strategy, guard band and size of the cells.
+    groups : int64 array, (n,)
+        Labels from `gen5astro.sky.group_objects`.
+    brickname : str array, (n,), optional
+        Brick of each object, for ``split = "brick"``.
+    digest : uint64 array, (n, 2), optional
+        Digest of each stamp and ctrl.
+
+    Returns
+    -------
+    home : int64 array, (n,)
+        Label of each object's home; under ``split = "given"``, its group.
+    names : list of str
+        Name of each home; empty where the split is given.
+
+    Raises
+    ------
+    ColumnError
+        If bricks are asked for and the column is absent.
+    FormatError
+        If an object has no brick.
+    """
+    groups = np.asarray(groups)
+    if config.split == "given":
+        return groups, []
+    patches = connect([groups], ra, dec, within_arcsec=config.guard_arcsec)
+    bricks = _checked_bricks(brickname) if config.split == "brick" else None
+    return _homes(patches, ra, dec, host_id, digest, bricks, config.cell_deg)
+
+
+def _homes(patches, ra, dec, host_id, digest, bricks, cell_deg):
+    """Return the home of each object, numbered, and the homes' names: brick, else cell, else host, pixels or row."""
+    n_patches = int(patches.max(initial=-1)) + 1
+    names = np.full(n_patches, "", dtype=object)
+    if bricks is not None:
+        _name(names, patches, bricks, "brick")
+    else:
+        cell = sky_cell(ra, dec, size_deg=cell_deg)
+        smallest = np.full(n_patches, np.iinfo(np.int64).max)
+        np.minimum.at(smallest, patches[cell >= 0], cell[cell >= 0])
+        names[:] = np.where(smallest == np.iinfo(np.int64).max, "", np.char.add("cell:", smallest.astype(str)))
+        _name(names, patches, np.asarray(host_id, dtype=str), "host")
+        marks = np.arange(len(patches)) if digest is None else np.asarray(digest, np.uint64)[:, -1]
+        _name(names, patches, marks, "row" if digest is None else "pixels")
+    unique, home = np.unique(names.astype(str), return_inverse=True)
+    return home[patches], unique.tolist()
+
+
+def _name(names, patches, values, kind):
+    """Name the patches that have no name yet by the smallest of their members' values, where one has any."""
+    rows = np.flatnonzero(names[patches] == "")
+    rows = rows[values[rows].astype(str) != ""]
+    rows = rows[np.argsort(values[rows], kind="stable")[::-1]]
+    # Of several values for one patch the last assigned stays: the smallest.
+    names[patches[rows]] = [f"{kind}:{each}" for each in values[rows].tolist()]
+
+
+def _from_known(known, place, groups, home, guard_arcsec):
+    """Return the code of each row's split and which rows have theirs settled; -1 where no split may have the row."""
+    n, groups = len(groups), np.asarray(groups)
+    code, settled = np.full(n, -1), np.zeros(n, bool)
+    if known is None:
+        return code, settled
+    known = np.asarray(known, dtype=str)
+    if len(known) != n:
+        raise ShapeError("known splits", got=f"{len(known)} rows", expected=f"{n}")
+    settled = known != ""
+    code[settled] = [SPLITS.index(each) for each in map_given(known[settled]).tolist()]
+    old, of_group = np.flatnonzero(settled), _splits_of(groups[settled], code[settled, None] == range(3), groups)
+    _follow(code, settled, np.flatnonzero(~settled), of_group[~settled])
+    # Old rows are where they are: only new ones, and what of the old is near each, decide where new ones may go.
+    new = np.flatnonzero(~settled)
+    near = _near_splits(place, code, new, guard_arcsec)
+    torn = _splits_of(groups[new], near, groups[new]).sum(axis=1) > 1
+    settled[new[torn]] = True
+    new, near = new[~torn], near[~torn]
+    patches = connect([groups[new]], *place[:, new], within_arcsec=guard_arcsec)
+    _follow(code, settled, new, _splits_of(patches, near, patches))
+    pairs = np.zeros((int(home.max(initial=-1)) + 1, len(SPLITS)), np.int64)
+    np.add.at(pairs, (home[old], code[old]), 1)
+    new = np.flatnonzero(~settled & pairs.any(axis=1)[home])
+    code[new], settled[new] = pairs.argmax(axis=1)[home[new]], True
+    return code, settled
+
+
+def _splits_of(labels, held, asked):
+    """Collect which splits the rows of each label hold, for the labels asked for: bool array, (len(asked), split)."""
+    splits = np.zeros((int(max(labels.max(initial=-1), asked.max(initial=-1))) + 1, len(SPLITS)), bool)
+    np.logical_or.at(splits, labels, held)
+    return splits[asked]
+
+
+def _follow(code, settled, rows, splits):
+    """Settle the rows that are tied to splits: in that split where it is one, in none where there are several."""
+    tied = splits.any(axis=1)
+    code[rows[tied]] = np.where(splits[tied].sum(axis=1) == 1, splits[tied].argmax(axis=1), -1)
+    settled[rows[tied]] = True
+
+
+def _near_splits(place, code, rows, guard_arcsec):
+    """Find which splits have a row within the guard band of some rows: bool array, (len(rows), split)."""
+    near = np.zeros((len(rows), len(SPLITS)), bool)
+    located = np.isfinite(place[:, rows]).all(axis=0)
+    for number in range(len(SPLITS)):
+        tree = cKDTree(unit_vectors(*distinct_places(*place[:, code == number])[0]))
+        distance, _ = tree.query(unit_vectors(*place[:, rows[located]]))
+        near[located, number] = distance <= chord(guard_arcsec)
+    return near
+
+
+def _remedy(n_homes, fractions):
+    return (
+        f"the pairs make {n_homes} independent patches of sky, and {sum(each > 0.0 for each in fractions)} splits need "
+        "as many: add hosts, lower build.guard_arcsec or build.cell_deg, or set a fraction of build.fractions to 0"
+    )
 
 
 def _refuse_empty(split, fractions, remedy):
     empty = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0.0 and not np.any(split == name)]
     if empty:
-        raise ConfigError(
-            f"split {' and '.join(empty)}", got="no pairs", expected="at least one group", remedy=remedy()
-        )
+        raise ConfigError(f"split {' and '.join(empty)}", got="no pairs", expected="at least one group", remedy=remedy)
 
 
-def audit_splits(split, groups, ra, dec, digest, *, min_separation_arcsec):
+def audit_splits(split, groups, ra, dec, digest, *, min_separation_arcsec, guard_arcsec=0.0, twins=None):
     """Measure whether anything sits in two splits.
 
     Parameters
@@ -178,14 +303,25 @@ def audit_splits(split, groups, ra, dec, digest, *, min_separation_arcsec):
         Digest of each stamp and ctrl.
     min_separation_arcsec : float
         Separation at and below which two positions are one place [arcsec].
+    guard_arcsec : float
+        Width of the guard band [arcsec].
+    twins : int64 array, (n,), optional
+        Labels from `gen5astro.twins.label_twins`.
 
     Returns
     -------
     numbers : dict
         ``splits`` (of each: pairs, groups), ``groups``, ``leaked_groups`` (in more than one split), ``leaked_pairs``
         (pairs of those groups), ``nearest_separation_arcsec`` (of two positions in different splits; NaN where no
-        two splits have positions), ``close_positions`` (pairs of positions in different splits within the separation)
-        and ``twins`` (images, equal to the last bit, that occur in more than one split).
+        two splits have positions), ``close_positions`` (pairs of positions in different splits within the separation),
+        ``guarded_positions`` (the same within the guard band), ``twins`` (images, equal to the last bit, that occur
+        in more than one split) and ``near_twins`` (labels of `twins`, which also hold what was shifted, turned,
+        rescaled or rounded, that occur in more than one split; None where they are not given).
+
+    Raises
+    ------
+    ShapeError
+        If the columns differ in length.
     """
     split, groups = np.asarray(split, dtype=str), np.asarray(groups)
     names, code = np.unique(split, return_inverse=True)
@@ -194,19 +330,21 @@ def audit_splits(split, groups, ra, dec, digest, *, min_separation_arcsec):
         raise ShapeError("split, groups, ra, dec and digest", got=f"lengths {lengths}", expected="one length")
     leaked = _in_several(groups, code)
     images = np.asarray(digest, np.uint64).reshape(len(split), -1)
-    twins = _in_several(images.ravel(), np.repeat(code, images.shape[1]))
-    nearest, close = _cross_separations(ra, dec, code, min_separation_arcsec)
+    same = _in_several(images.ravel(), np.repeat(code, images.shape[1]))
+    nearest, close, guarded = _cross_separations(ra, dec, code, min_separation_arcsec, guard_arcsec)
     return {
         "splits": {
-            str(name): {"pairs": int(np.sum(split == name)), "groups": int(np.unique(groups[split == name]).size)}
-            for name in names
+            str(name): {"pairs": int(np.sum(code == at)), "groups": int(np.unique(groups[code == at]).size)}
+            for at, name in enumerate(names)
         },
         "groups": int(np.unique(groups).size),
         "leaked_groups": int(leaked.size),
         "leaked_pairs": int(np.isin(groups, leaked).sum()),
         "nearest_separation_arcsec": nearest,
         "close_positions": close,
-        "twins": int(twins.size),
+        "guarded_positions": guarded,
+        "twins": int(same.size),
+        "near_twins": None if twins is None else int(_in_several(twins, code).size),
     }
 
 
@@ -220,20 +358,20 @@ def _in_several(labels, code):
     return unique[low != high]
 
 
-def _cross_separations(ra, dec, code, min_separation_arcsec):
-    """Return the smallest separation across splits [arcsec] and the number of close pairs of places."""
-    place = np.stack([ra, dec], axis=1).astype(np.float64)
-    located = np.isfinite(place).all(axis=1)
-    places = [np.unique(place[located & (code == each)], axis=0) for each in range(code.max(initial=-1) + 1)]
-    trees = [(each, cKDTree(unit_vectors(*each.T))) for each in places if len(each)]
-    nearest, close = math.nan, 0
+def _cross_separations(ra, dec, code, *limits_arcsec):
+    """Return the smallest separation across splits [arcsec] and the number of pairs of places within each limit."""
+    ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    places = [distinct_places(ra[code == each], dec[code == each])[0] for each in range(code.max(initial=-1) + 1)]
+    trees = [(each, cKDTree(unit_vectors(*each))) for each in places if each.size]
+    nearest, near = math.nan, [0] * len(limits_arcsec)
     for (some, tree), (others, other_tree) in itertools.combinations(trees, 2):
-        distance, at = tree.query(unit_vectors(*others.T))
+        distance, at = tree.query(unit_vectors(*others))
         match = np.argmin(distance)
-        separation = float(separation_arcsec(*some[at[match]], *others[match]))
+        separation = float(separation_arcsec(*some[:, at[match]], *others[:, match]))
         nearest = separation if math.isnan(nearest) else min(nearest, separation)
-        close += int(tree.count_neighbors(other_tree, chord(min_separation_arcsec)))
-    return nearest, close
+        counts = tree.count_neighbors(other_tree, chord(np.asarray(limits_arcsec)))
+        near = [before + int(more) for before, more in zip(near, counts, strict=True)]
+    return nearest, *near
 
 
 def split_digest(split, digest):

@@ -6,7 +6,7 @@ input, everything else against the digests in the attributes; counts must add up
 
 import numpy as np
 
-from gen5astro.build import count_leaks
+from gen5astro.allot import describe_allotment
 from gen5astro.engine import map_blocks
 from gen5astro.errors import Gen5Error
 from gen5astro.io.cube_source import CubeSource
@@ -141,7 +141,10 @@ def _counts(cube):
 
 
 def _leaks(cube):
-    leaks = count_leaks(cube)
-    found = {name: leaks[name] for name in ("groups", "close_positions", "twins")}
+    leaks = describe_allotment(cube)["leaks"]
+    guarded = leaks["guarded_positions"]
+    found = {name: leaks[name] for name in ("groups", "close_positions", "twins", "near_twins")}
     note = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items()) + " across splits"
-    return any(found.values()), note
+    note += f", {guarded} positions in the guard band"
+    # A split that was given has no guard band to keep.
+    return any(found.values()) or (guarded > 0 and cube.config.build.split != "given"), note

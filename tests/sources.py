@@ -10,6 +10,7 @@ from gen5astro.io.pairs import BlockRef, Reject
 def choose(block, rows):
     """Take some pairs of a block, as a block."""
     picked = {name: getattr(block, name)[rows] for name in ("stamp", "ctrl", "row", "digest", "census")}
+    picked["psf"] = None if block.psf is None else block.psf[rows]
     return dataclasses.replace(block, catalog={name: each[rows] for name, each in block.catalog.items()}, **picked)
 
 

@@ -1,6 +1,8 @@
 """Shards hold neighbors on the sky, are read as one cube, and can be built through any number of kills."""
 
 import contextlib
+import dataclasses
+import json
 import os
 import re
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from gen5astro.build import build_cube
@@ -18,12 +21,14 @@ from gen5astro.config import InjectConfig
 from gen5astro.errors import ExistsError, FormatError, MissingFileError, SchemaError
 from gen5astro.inject import inject_blocks
 from gen5astro.io.cube_source import CubeSource
-from gen5astro.io.hdf5 import Cube
+from gen5astro.io.hdf5 import Cube, content_digest
 from gen5astro.io.journal import Journal
 from gen5astro.io.parquet import PairWriter
-from gen5astro.sample import load_hosts
+from gen5astro.kernels.fingerprint import fingerprint
+from gen5astro.sample import load_hosts, load_known_lenses
 from gen5astro.settings import from_dict
 from gen5astro.shards import plan_shards
+from gen5astro.verify import verify_cube
 from tests.sources import MemorySource
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -82,7 +87,7 @@ def test_a_cube_in_shards_has_the_pairs_of_the_cube_in_one_file(built):
     shards, whole = Cube(built / "shards.h5"), Cube(built / "whole.h5")
     assert len(shards.files) == 5
     order = np.argsort(shards.row)
-    for name in ("stamp", "ctrl", "row", "digest", "split", "group"):
+    for name in ("stamp", "ctrl", "row", "digest", "fingerprint", "split", "group"):
         np.testing.assert_array_equal(np.asarray(getattr(shards, name))[order], getattr(whole, name), err_msg=name)
     for name, column in whole.catalog.items():
         np.testing.assert_array_equal(shards.catalog[name][order], column, err_msg=name)
@@ -252,6 +257,49 @@ def test_another_build_is_not_resumed(pairs, tmp_path):
         build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=other, resume=True)
     assert (tmp_path / "cube.h5.part").exists()
     build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=other, force=True)
+
+
+@pytest.mark.parametrize("shard", [1000, 25])
+def test_pairs_left_out_are_remembered_by_the_build_that_goes_on(tmp_path, shard):
+    # Smaller images have no fingerprints.
+    (pairs,) = inject_blocks(load_hosts(), 90, seed=5, config=InjectConfig(size=48), block=90)
+    ra, dec = pairs.catalog["ra"].copy(), pairs.catalog["dec"].copy()
+    ra[[7, 60]], dec[[7, 60]] = (load_known_lenses()[3][name] for name in ("ra", "dec"))
+    block = dataclasses.replace(pairs, catalog=pairs.catalog | {"ra": ra, "dec": dec})
+    record = {"schema": "gen5astro-audit/1", "status": "PASS", "gates": {}}
+    provenance = {"input_digest": content_digest(block.digest, block.row)}
+    (tmp_path / "audit.json").write_text(json.dumps(record | {"provenance": provenance}))
+    config = from_dict({"build": {"block": 16, "shard_pairs": shard}, "audit": {"max_reject_fraction": 0.0}})
+    options = {"config": config, "audit": tmp_path / "audit.json"}
+    with contextlib.suppress(KeyboardInterrupt):
+        build_cube(Interrupted(block), tmp_path / "cube.h5", threads=1, **options)
+    summary = build_cube(MemorySource(block), tmp_path / "cube.h5", resume=True, **options)
+    assert summary["counts"] == {"n_in": 90, "n_ok": 88, "n_rejected": 2}
+    assert pq.read_table(tmp_path / "cube.rejects.parquet")["row"].to_pylist() == [7, 60]
+    cube = Cube(tmp_path / "cube.h5")
+    np.testing.assert_array_equal(cube.fingerprint, fingerprint(np.asarray(cube.ctrl)))
+    assert cube.fingerprint.any(axis=1).all()
+    assert verify_cube(tmp_path / "cube.h5")["status"] == "PASS"
+    # The cube as an input has the pairs that it holds; lenses are looked for there too.
+    again = build_cube(CubeSource(tmp_path / "cube.h5"), tmp_path / "again.h5", config=config)
+    assert again["counts"] == {"n_in": 88, "n_ok": 88, "n_rejected": 0}
+    assert again["digests"]["input"] == summary["digests"]["input"]
+
+
+def test_what_a_repair_moved_is_told_alike_of_shards(pairs, tmp_path):
+    host = np.unique(pairs.catalog["host_id"], return_inverse=True)[1]
+    given = np.array(["train", "val", "test"])[host % 3]
+    given[::9] = "train"
+    block = dataclasses.replace(pairs, catalog=pairs.catalog | {"region_split": given})
+    told = {}
+    for shard in (1000, 25):
+        config = from_dict({"build": {"split": "given", "repair": True, "shard_pairs": shard}})
+        told[shard] = build_cube(MemorySource(block), tmp_path / f"{shard}.h5", config=config)
+        assert told[shard]["moved"] == pq.read_table(tmp_path / f"{shard}.moved.parquet").to_pylist()
+        assert verify_cube(tmp_path / f"{shard}.h5")["status"] == "PASS"
+    assert told[25]["shards"] > 1
+    assert told[1000]["moved"] == told[25]["moved"]
+    assert len(told[25]["moved"]) > 1
 
 
 def test_what_did_not_reach_the_disk_is_read_again(pairs, tmp_path):

@@ -4,7 +4,15 @@ import pytest
 from astropy.coordinates import SkyCoord, search_around_sky
 
 from gen5astro.errors import FormatError, ShapeError
-from gen5astro.sky import effective_number, group_objects, nearest_object, separation_arcsec, sky_cell
+from gen5astro.sky import (
+    connect,
+    distinct_places,
+    effective_number,
+    group_objects,
+    nearest_object,
+    separation_arcsec,
+    sky_cell,
+)
 
 LIMIT = 10.0
 
@@ -152,3 +160,26 @@ def test_positions_at_the_edges_of_the_sky_have_a_cell_and_unknown_ones_have_non
     assert cells[0] == cells[1] == cells[2]
     assert (cells[:5] >= 0).all()
     assert cells[5] == -1
+
+
+def test_objects_are_joined_by_labels_and_places_in_any_chain():
+    lost = np.nan
+    ra, dec = np.array([1.0, 1.0 + 5 / 3600, 9.0, lost, lost, lost]), np.array([0.0, 0.0, 0.0, lost, lost, lost])
+    labels = [np.array([-1, 4, -1, 4, -1, -1]), np.array([[0, 7], [1, 7], [2, -1], [3, -1], [9, 2], [-1, -1]])]
+    assert connect(labels, ra, dec, within_arcsec=10.0).tolist() == [0, 0, 1, 0, 1, 2]
+    assert connect([], ra, dec, within_arcsec=4.0).tolist() == [0, 1, 2, 3, 4, 5]
+    assert connect([], ra[:0], dec[:0], within_arcsec=4.0).tolist() == []
+
+
+def test_twins_are_one_group_wherever_they_are():
+    groups = group_objects([1.0, 50.0, 9.0], np.zeros(3), ["a", "b", "c"], min_separation_arcsec=10.0, twins=[3, 3, 4])
+    assert groups.tolist() == [0, 0, 1]
+
+
+def test_distinct_places_are_found_again():
+    ra, dec = np.array([5.0, 1.0, np.nan, 5.0, 1.0]), np.array([2.0, 2.0, 2.0, 2.0, 3.0])
+    places, at = distinct_places(ra, dec)
+    assert places.shape == (2, 3)
+    assert at[2] == -1
+    found = np.flatnonzero(at >= 0)
+    np.testing.assert_array_equal(places[:, at[found]], [ra[found], dec[found]])

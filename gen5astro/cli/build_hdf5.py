@@ -11,29 +11,36 @@ from gen5astro.cli._common import FILE, claim_file, common_options, progress, re
 @click.argument("pairs")
 @click.option("--out", required=True, type=FILE, help="Cube to write.")
 @click.option("--audit", type=FILE, help="audit.json of the same pairs, to embed.")
-@click.option("--split", type=click.Choice(["sky", "given"]), help="By sky and host, or the column region_split.")
+@click.option(
+    "--split",
+    type=click.Choice(["sky", "brick", "given"]),
+    help="By host and cell of the sky, by host and brickname, or the column region_split.",
+)
+@click.option("--repair", is_flag=True, help="Mend a given split that leaks by moving the fewest hosts.")
 @click.option("--resume", is_flag=True, help="Go on with a build that was interrupted.")
 @reading_options
 @common_options("build", spread=True, rejects=True)
-def command(pairs, out, audit, split, resume, reading, config, threads, quiet, as_json, force):
+def command(pairs, out, audit, split, repair, resume, reading, config, threads, quiet, as_json, force):
     """Build the training cube of audited pairs.
 
     PAIRS is what audit-injection takes. Pixels keep their physical flux; the statistics of the normalizer are stored
-    beside them. Pairs on one host, or close on the sky, are never divided between train, val and test. What is done
-    when a build is interrupted, or killed, stays in the folder CUBE.part: --resume goes on with it.
+    beside them. Pairs on one host, close on the sky, or of the same pixels are never divided between train, val and
+    test; a split of your own (--split given) is taken as it is, and mended with --repair. What is done when a build is
+    interrupted, or killed, stays in the folder CUBE.part: --resume goes on with it.
 
     \b
     Example:
       gen5astro audit-injection pairs.parquet --out audit
       gen5astro build-hdf5 pairs.parquet --audit audit/audit.json --out cube.h5
+      gen5astro build-hdf5 pairs.parquet --split given --repair --out mended.h5
     """
-    from gen5astro.build import build_cube
+    from gen5astro.build import build_cube, moves_path
     from gen5astro.io import open_pairs
     from gen5astro.io.rejects import rejects_note, rejects_path
-    from gen5astro.report.cube import print_cube
+    from gen5astro.report.cube import moved_text, print_cube
 
-    if split is not None:
-        config = dataclasses.replace(config, build=dataclasses.replace(config.build, split=split))
+    chosen = ({} if split is None else {"split": split}) | ({"repair": True} if repair else {})
+    config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
     claim_file(out, force=force)
     source = open_pairs(pairs, **reading)
     for note in source.notes:
@@ -44,4 +51,9 @@ def command(pairs, out, audit, split, resume, reading, config, threads, quiet, a
         )
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
+    if leaked := summary["leaks"]["groups"]:
+        hosts = f"{leaked:,} host{'' if leaked == 1 else 's'}"
+        say(f"the given split leaks: {hosts} in more than one split; --repair mends it", quiet=quiet)
+    if summary["moved"]:
+        say(f"{moved_text(summary['moved'])}, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)

@@ -11,8 +11,9 @@ from gen5astro.cli._common import FILE, common_options, show
 def command(cube, config, as_json):
     """Show what is in a cube.
 
-    CUBE is a file of build-hdf5: its pairs, splits and strata with their hosts, normalizer, audit and digests. The
-    strata are those of the section audit of the configuration.
+    CUBE is a file of build-hdf5: its pairs, splits and strata with their hosts, what leaks between the splits and
+    whether they are alike, normalizer, audit and digests. The strata are those of the section audit of the
+    configuration.
     """
     from gen5astro.build import summarize_cube
     from gen5astro.io.hdf5 import Cube

@@ -3,15 +3,14 @@
 The gate matches the positions of the pairs with the known lenses and candidates that travel with the package (those
 that searches for lenses found; whatever their grade), within `known_lens_radius_arcsec`. Where the input has no
 positions there is nothing to match, and the gate says so. **When it fails**, drop the pairs that it counts: neither is
-their ctrl a negative, nor is their stamp a single lens. Look then at how hosts were chosen: red galaxies of high
-velocity dispersion are what searches for lenses look at.
+their ctrl a negative, nor is their stamp a single lens. ``gen5astro build-hdf5`` leaves them out. Look then at how
+hosts were chosen: red galaxies of high velocity dispersion are what searches for lenses look at.
 """
 
 import numpy as np
 
 from gen5astro.gates import Gate
-from gen5astro.sample import load_known_lenses
-from gen5astro.sky import nearest_object
+from gen5astro.known_lenses import nearest_lens
 from gen5astro.verdict import Finding, Limit, Status
 
 _NAMED = 3
@@ -23,14 +22,10 @@ def _findings(table, context):
         yield Finding("known_lenses", None, Status.SKIP, note="the input declares no positions (columns ra and dec)")
         return
     yield context.judge("unlocated", np.mean(~located), note="share of pairs without a position")
-    lenses = load_known_lenses()
-    place = table["ra"][located], table["dec"][located]
-    nearest, separation = nearest_object(*place, lenses["ra"], lenses["dec"])
+    names, separation = nearest_lens(table["ra"][located], table["dec"][located])
     matched = separation <= context.config.known_lens_radius_arcsec
-    yield context.judge("known_lenses", np.count_nonzero(matched), note=_note(lenses["name"][nearest[matched]]))
-    yield context.show(
-        "nearest_lens", separation.min(), unit="arcsec", note=str(lenses["name"][nearest[separation.argmin()]])
-    )
+    yield context.judge("known_lenses", np.count_nonzero(matched), note=_note(names[matched]))
+    yield context.show("nearest_lens", separation.min(), unit="arcsec", note=str(names[separation.argmin()]))
 
 
 def _note(names):

@@ -80,7 +80,7 @@ class BuildState:
     done : int
         Rows of the input that are done with, good or bad.
     rejects : list of Reject
-        The bad ones.
+        Those that are not used.
     columns : dict of Column
         Of the catalog, by name.
 
@@ -177,8 +177,11 @@ class BuildState:
         for number, chosen, _ in self._places(record["shard"]):
             self._filled[number] += len(chosen)
         self.done = int(record["stop"])
-        pairs = zip(record["reject_row"].tolist(), record["reject_reason"].tolist(), strict=True)
-        self.rejects += [Reject(row, reason) for row, reason in pairs]
+        columns = (record[f"reject_{name}"].tolist() for name in ("row", "reason", "is_good", "digest"))
+        self.rejects += [
+            Reject(row, reason, tuple(digest) if is_good else None)
+            for row, reason, is_good, digest in zip(*columns, strict=True)
+        ]
         names = record["names"].tolist() if len(record["row"]) else list(self.columns)
         if self.columns and list(self.columns) != names:
             missing = sorted(set(names) ^ set(self.columns))
@@ -194,7 +197,7 @@ class BuildState:
         """Pairs in each file: list of int."""
         return list(self._filled)
 
-    def append(self, stop, block, shard, statistics, rejects):
+    def append(self, stop, block, shard, statistics, fingerprint, rejects):
         """Add a block.
 
         Parameters
@@ -207,8 +210,10 @@ class BuildState:
             Number of the file that each belongs into.
         statistics : tuple of float64 array, (n, band, 2)
             What the normalizer takes from each stamp, and from each ctrl [nanomaggy].
+        fingerprint : uint64 array, (n, 4)
+            Fingerprint of each ctrl.
         rejects : list of Reject
-            Rows that could not be used.
+            Rows that are not used.
         """
         record = {
             "stop": np.int64(stop),
@@ -217,9 +222,12 @@ class BuildState:
             "digest": block.digest,
             "reject_row": np.array([each.row for each in rejects], np.int64),
             "reject_reason": np.array([each.reason for each in rejects], "U"),
+            "reject_is_good": np.array([each.digest is not None for each in rejects], bool),
+            "reject_digest": np.array([each.digest or (0, 0) for each in rejects], np.uint64).reshape(-1, 2),
         }
         if len(block):
             record |= dict(zip(_STATISTICS, statistics, strict=True))
+            record["fingerprint"] = np.asarray(fingerprint, np.uint64)
             record["names"] = np.array(list(block.catalog), "U")
             record |= {f"column_{at}": _as_column(values) for at, values in enumerate(block.catalog.values())}
         for number, chosen, start in self._places(record["shard"]):
@@ -246,6 +254,8 @@ class BuildState:
             Rows of the input, and numbers of the files.
         digest : uint64 array, (n, 2)
             Of each stamp and ctrl.
+        fingerprint : uint64 array, (n, 4)
+            Of each ctrl.
         statistics : list of float64 array, (n, band, 2)
             Of each stamp, and of each ctrl.
         catalog : dict of float64 or str array, (n,)
@@ -255,7 +265,8 @@ class BuildState:
             if "synced" not in record and len(record["row"]):
                 catalog = {name: record[f"column_{at}"] for at, name in enumerate(record["names"].tolist())}
                 statistics = [record[name] for name in _STATISTICS]
-                yield record["row"], record["shard"], record["digest"], statistics, catalog
+                own = (record[name] for name in ("row", "shard", "digest", "fingerprint"))
+                yield *own, statistics, catalog
 
     def close(self):
         """Close all files."""

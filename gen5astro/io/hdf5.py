@@ -216,6 +216,11 @@ class Cube:
         return self._read("digest")
 
     @cached_property
+    def fingerprint(self):
+        """Fingerprint of each ctrl: uint64 array, (n, 4)."""
+        return self._read("fingerprint")
+
+    @cached_property
     def normalizer_statistics(self):
         """Location and scale of each image, 'stamp' and 'ctrl' [nanomaggy]: dict of float64 array, (n, band, 2)."""
         return {name: self._read(f"normalizer/{name}") for name in _NAMES}

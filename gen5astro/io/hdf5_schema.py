@@ -21,7 +21,7 @@ __all__ = [
     "content_digest",
 ]
 
-SCHEMA_VERSION = "gen5astro-cube/1"
+SCHEMA_VERSION = "gen5astro-cube/2"
 SHARD_SCHEMA = "gen5astro-shard/1"
 SPLITS = ("train", "val", "test")
 CHECKSUM_BLOCK = 256
@@ -99,6 +99,13 @@ DATASETS = (
     ),
     Dataset("digest", "uint64", ("n", 2), "", "XXH64, seed 0, of the little-endian bytes of stamp[i] and of ctrl[i]"),
     Dataset(
+        "fingerprint",
+        "uint64",
+        ("n", 4),
+        "",
+        "256 bits that a rounded, rescaled, turned or shifted ctrl[i] nearly keeps",
+    ),
+    Dataset(
         "checksum",
         "uint64",
         ("block", 2),
@@ -120,7 +127,7 @@ ATTRIBUTES = (
     Attribute("input", str, "what the cube was built from"),
     Attribute("n_in", int, "rows of the input"),
     Attribute("n_ok", int, "pairs in the cube; n_in = n_ok + n_rejected"),
-    Attribute("n_rejected", int, "rows that could not be used"),
+    Attribute("n_rejected", int, "rows that could not be used, or were left out on purpose"),
     Attribute("normalizer", str, "JSON: the normalizer whose statistics are stored"),
     Attribute("config", str, "JSON: every setting of the build"),
     Attribute("audit", str, "JSON: the audit of these pairs (gen5astro-audit/1), or '' where none was embedded"),

@@ -36,7 +36,7 @@ __all__ = ["CubeWriter", "shards_path"]
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
 _SPEC = {each.name: each for each in DATASETS}
-_BY_BLOCK = ("row", "digest", "normalizer/stamp", "normalizer/ctrl")
+_BY_BLOCK = ("row", "digest", "fingerprint", "normalizer/stamp", "normalizer/ctrl")
 
 
 def shards_path(path):
@@ -160,10 +160,10 @@ class CubeWriter:
 
     @property
     def rejects(self):
-        """Rows that could not be used: list of Reject."""
+        """Rows that are not used: list of Reject."""
         return self._state.rejects
 
-    def append(self, stop, block, statistics, rejects=()):
+    def append(self, stop, block, statistics, fingerprint, rejects=()):
         """Write the pairs of a block behind those already there.
 
         Parameters
@@ -174,12 +174,14 @@ class CubeWriter:
             Good pairs, in the order of the input.
         statistics : tuple of float64 array, (n, band, 2)
             What the normalizer takes from each stamp, and from each ctrl [nanomaggy].
+        fingerprint : uint64 array, (n, 4)
+            Fingerprint of each ctrl.
         rejects : sequence of Reject
-            Rows that could not be used.
+            Rows that are not used.
         """
         catalog = block.catalog
         shard = np.zeros(len(block), int) if self._shards is None else self._shards.find(catalog["ra"], catalog["dec"])
-        self._state.append(stop, block, shard, statistics, list(rejects))
+        self._state.append(stop, block, shard, statistics, fingerprint, list(rejects))
 
     def __len__(self):
         return len(self._state)
@@ -195,12 +197,12 @@ class CubeWriter:
         Returns
         -------
         columns : dict of array, (n, ...)
-            ``row``, ``shard``, ``digest`` and those columns, in the order of the input.
+            ``row``, ``shard``, ``digest``, ``fingerprint`` and those columns, in the order of the input.
         """
         known = [name for name in names if name in self._state.columns]
         parts = [(*own, *(catalog[name] for name in known)) for *own, _, catalog in self._state.blocks()]
         joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        columns = dict(zip(("row", "shard", "digest", *known), joined, strict=True))
+        columns = dict(zip(("row", "shard", "digest", "fingerprint", *known), joined, strict=True))
         for name in known:
             if self._state.columns[name].text:
                 columns[name] = columns[name].astype(str)
@@ -307,9 +309,9 @@ class CubeWriter:
             for name, (offset, dtype, shape) in places.items()
         }
         done = 0
-        for row, _, digest, statistics, catalog in self._state.blocks():
+        for row, _, digest, fingerprint, statistics, catalog in self._state.blocks():
             at = place_of_pair[done : done + len(row)]
-            for name, values in zip(_BY_BLOCK, (row, digest, *statistics), strict=True):
+            for name, values in zip(_BY_BLOCK, (row, digest, fingerprint, *statistics), strict=True):
                 maps[name][at] = values
             for name, values in catalog.items():
                 text = self._state.columns[name].text

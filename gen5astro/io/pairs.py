@@ -14,7 +14,7 @@ __all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "bloc
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that could not be read.
+    """A row that is not used: it cannot be read, or is left out on purpose.
 
     Parameters
     ----------
@@ -22,10 +22,13 @@ class Reject:
         Its number in the input, from 0.
     reason : str
         Why, in a line.
+    digest : tuple of int, optional
+        Digests of its images, where they are as good as any and left out on purpose; None where the row cannot be used.
     """
 
     row: int
     reason: str
+    digest: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,25 @@ from rich.text import Text
 
 from gen5astro.report.appearance import look, number, stratum_text
 
-__all__ = ["print_cube", "print_verification"]
+__all__ = ["moved_text", "print_cube", "print_verification"]
+
+
+def moved_text(moved):
+    """Say how many hosts a repair moved.
+
+    Parameters
+    ----------
+    moved : list of dict
+        The hosts, from a cube's summary.
+
+    Returns
+    -------
+    text : str
+        Such as ``1 host, 3 pairs moved``.
+    """
+    numbers = {"host": len(moved), "pair": sum(each["pairs"] for each in moved)}
+    counts = (f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in numbers.items())
+    return f"{', '.join(counts)} moved"
 
 
 def print_cube(summary, *, console=None):
@@ -25,6 +43,8 @@ def print_cube(summary, *, console=None):
     console.print(_overview(summary))
     console.print(_counts("Splits", "split", summary["splits"]))
     console.print(_counts("Strata", "stratum", {stratum_text(name): each for name, each in summary["strata"].items()}))
+    if summary["balance"]:
+        console.print(_balance(summary["balance"]))
 
 
 def print_verification(record, *, console=None):
@@ -62,8 +82,10 @@ def _overview(summary):
         "input": summary["input"],
         "columns": ", ".join(summary["columns"]),
         "normalizer": _normalizer(summary["normalizer"]),
-        "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins across "
-        f"splits; nearest {number(nearest)} arcsec",
+        "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins and "
+        f"{leaks['near_twins']} near twins across splits; {leaks['guarded_positions']} positions in the guard band; "
+        f"nearest {number(nearest)} arcsec",
+        **({} if summary["moved"] is None else {"repaired": f"the given split: {moved_text(summary['moved'])}"}),
         "audit": _audit(summary["audit"]),
         **{f"{name} digest": digest for name, digest in summary["digests"].items()},
         "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
@@ -103,3 +125,36 @@ def _counts(title, what, counts):
         cells = (f"{each['pairs']:,}", f"{each['groups']:,}", f"{each['effective_groups']:,.1f}")
         table.add_row(Text(name), *cells)
     return table
+
+
+def _balance(balance):
+    """Compare the splits: one row a quantity and split."""
+    table = Table(
+        title="Balance",
+        title_justify="left",
+        title_style="bold",
+        caption="KS: distance to the other splits, counted by homes (what is dealt as a whole)",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+    )
+    for name in ("quantity", "split", "median (16\N{EN DASH}84 %)"):
+        table.add_column(name, no_wrap=True)
+    for name in ("homes", "KS", "p"):
+        table.add_column(name, justify="right")
+    table.add_column("differs")
+    for name, each in balance.items():
+        label = Text(f"{name} [{each['unit']}]" if each["unit"] else name)
+        for split, row in each["splits"].items():
+            values = f"{row['median']:.3g} ({row['low']:.3g}\N{EN DASH}{row['high']:.3g})"
+            table.add_row(label, split, values, f"{row['homes']:,}", *_judged(row))
+            label = Text("")
+    return table
+
+
+def _judged(row):
+    """Say whether a split differs from the others beyond chance."""
+    if row["p"] is None:
+        return "", "", Text("too few", "dim")
+    return f"{row['ks']:.2f}", f"{row['p']:.2g}", Text("yes", "red") if row["differs"] else Text("no")

@@ -81,6 +81,30 @@ def test_a_given_split_is_taken(tmp_path, block):
     assert Cube(tmp_path / "cube.h5").split.tolist() == ["train", "val", "test"] * 20
 
 
+def test_a_given_split_is_mended_and_the_moves_are_named(tmp_path, block):
+    some = choose(block, slice(None))
+    number = np.unique(block.catalog["host_id"], return_inverse=True)[1]
+    some.catalog["region_split"] = np.array(["train", "val", "test"])[number % 3]
+    some.catalog["region_split"][0] = "val" if some.catalog["region_split"][0] != "val" else "test"
+    with PairWriter(tmp_path / "pairs.parquet", block.bands, block.pixel_scale) as writer:
+        writer.write(some)
+    leaky = run(tmp_path / "pairs.parquet", "--out", tmp_path / "leaky.h5", "--split", "given")
+    assert "the given split leaks: 1 host in more than one split; --repair mends it" in leaky.stderr
+    result = run(tmp_path / "pairs.parquet", "--out", tmp_path / "cube.h5", "--split", "given", "--repair")
+    assert result.exit_code == 0, result.output
+    assert "1 host, 1 pair moved, see" in result.stderr
+    assert "the given split: 1 host, 1 pair moved" in result.stdout
+    assert "differs" in result.stdout
+    (row,) = pq.read_table(tmp_path / "cube.moved.parquet").to_pylist()
+    assert row["host"] == block.catalog["host_id"][0]
+
+
+def test_a_repair_needs_a_given_split(tmp_path, pairs):
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--repair")
+    assert result.exit_code == 2
+    assert "add --split given" in result.stderr
+
+
 def test_a_cube_is_built_of_a_cube(tmp_path, pairs):
     run(pairs, "--out", tmp_path / "one.h5")
     result = run(tmp_path / "one.h5", "--out", tmp_path / "two.h5")

@@ -238,6 +238,31 @@ def test_without_a_declared_split_the_split_gate_says_that_it_skips():
     assert "no split" in result.note
 
 
+def test_a_copy_under_another_name_in_another_split_is_found():
+    table = make_table()
+    rng = np.random.default_rng(0)
+    marks = rng.integers(1, 2**63, (table["group"].max() + 1, 4)).astype(np.uint64)[table["group"]]
+    names = [f"ctrl_fingerprint_{at}" for at in (1, 2, 3, 4)]
+    table = dataclasses.replace(table, columns={**table.columns, **dict(zip(names, marks.T.copy(), strict=True))})
+    assert judge(table)["split_integrity"].status is Status.PASS
+    for at, name in enumerate(names):
+        column = table[name]
+        column[table["group"] == 1] = column[table["group"] == 0][0] ^ np.uint64(1 << at)
+    result = judge(table)["split_integrity"]
+    assert result.status is Status.FAIL
+    assert {each.name: each.value for each in result.findings}["near_twins"] == 1
+
+
+def test_measurements_without_fingerprints_say_so():
+    table = make_table()
+    columns = {name: values for name, values in table.columns.items() if "fingerprint" not in name}
+    result = judge(dataclasses.replace(table, columns=columns))["split_integrity"]
+    found = {each.name: each for each in result.findings}
+    assert result.status is Status.PASS
+    assert found["near_twins"].status is Status.SKIP
+    assert "measure again" in found["near_twins"].note
+
+
 def test_what_chance_may_have_brought_is_not_a_fail_and_not_a_pass():
     table = make_table(n_hosts=22, per_host=1)
     poison_core_leakage(table.columns)

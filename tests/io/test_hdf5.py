@@ -204,11 +204,11 @@ def test_columns_that_differ_between_blocks_are_refused(tmp_path, pairs):
     some, others = choose(pairs, slice(0, 30)), choose(pairs, slice(30, 60))
     del others.catalog["arc_snr"]
     layout = {"bands": pairs.bands, "shape": (32, 32), "pixel_scale": 0.262}
-    statistics = np.zeros((2, 30, 3, 2))
+    statistics, marks = np.zeros((2, 30, 3, 2)), np.zeros((30, 4), np.uint64)
     with CubeWriter(tmp_path / "cube.h5", 60, **layout) as writer:
-        writer.append(30, some, statistics)
+        writer.append(30, some, statistics, marks)
         with pytest.raises(ColumnError, match="columns arc_snr: got in some blocks only"):
-            writer.append(60, others, statistics)
+            writer.append(60, others, statistics, marks)
     assert list(tmp_path.iterdir()) == []
 
 
