@@ -8,13 +8,15 @@ import time
 import numpy as np
 import pytest
 
+from gen5astro.build import build_cube
 from gen5astro.cluster import cluster
 from gen5astro.config import Config, InjectConfig
-from gen5astro.engine import map_blocks
+from gen5astro.engine import distribute, map_blocks
 from gen5astro.errors import ConfigError, FormatError, Gen5Error
 from gen5astro.inject import inject_blocks
 from gen5astro.measure import measure_pairs
 from gen5astro.sample import load_hosts
+from gen5astro.settings import from_dict
 from tests.sources import MemorySource
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -75,6 +77,16 @@ def test_pairs_are_injected_and_measured_as_by_threads(processes):
     here = measure_pairs(with_threads, Config().measure, block=7, threads=2)[0]
     for name, values in here.columns.items():
         np.testing.assert_array_equal(spread[name], values, err_msg=name)
+
+
+def test_a_cube_is_built_as_by_threads(processes, tmp_path):
+    (block,) = inject_blocks(load_hosts(), 40, seed=3, config=InjectConfig(size=48), block=40)
+    config = from_dict({"build": {"block": 8, "shard_pairs": 15}})
+    with_cluster = build_cube(MemorySource(block), tmp_path / "spread.h5", config=config)
+    with distribute(None):
+        here = build_cube(MemorySource(block), tmp_path / "here.h5", config=config, threads=2)
+    assert with_cluster["shards"] > 1
+    assert with_cluster["digests"] == here["digests"]
 
 
 def test_the_blocks_of_a_worker_that_dies_are_done_by_another(tmp_path):

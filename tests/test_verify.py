@@ -115,6 +115,20 @@ def test_what_is_changed_is_caught_by_the_checks_that_cover_it(built, tmp_path, 
     assert caught - {"splits"} <= found <= caught
 
 
+@pytest.mark.parametrize(
+    ("split", "caught"), [("sky", {"seal of all else", "splits"}), ("given", {"seal of all else"})]
+)
+def test_only_a_split_that_was_assigned_has_a_guard_band_to_keep(built, tmp_path, split, caught):
+    path = copied(built, tmp_path / "copy")
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["config"])
+        config["build"] |= {"split": split, "guard_arcsec": 180.0 * 3600}
+        file.attrs["config"] = json.dumps(config)
+    record = verify_cube(path)
+    assert {each["name"] for each in record["checks"] if each["status"] == "FAIL"} == caught
+    assert "positions in the guard band" in record["checks"][-1]["note"]
+
+
 def test_pairs_whose_pixels_are_damaged_are_named(built, tmp_path):
     path = copied(built, tmp_path / "copy")
     image = Cube(path)
