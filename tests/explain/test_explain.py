@@ -119,5 +119,5 @@ def few(count):
 
 
 def test_a_sample_of_nothing_is_refused():
-    with pytest.raises(ConfigError, match=r"audit.explain_pairs: got 0; expected at least 1"):
+    with pytest.raises(ConfigError, match=r"'audit.explain_pairs': got 0; expected 1 or more"):
         explain(sample_pairs(), config=few(0))
