@@ -61,7 +61,7 @@ def command(
     With --self-test the audit itself is tried out: every fault of `inject` is planted at four strengths into clean
     pairs, those of the sample where no PAIRS are given, and selftest.html says which gates fire, whether the cause is
     named, and how often a clean set raises an alarm. The exit code is 3 where a fault that must be named is not. It
-    takes about ten minutes on two cores; --set selftest.pairs, selftest.sets and selftest.clean_sets say how much.
+    takes a quarter of an hour on two cores; --set selftest.pairs, selftest.sets and selftest.clean_sets say how much.
 
     \b
     Example:

@@ -13,7 +13,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ConfigError
 from gen5astro.explain.fit import MISFIT_LIMIT, LensFit, fit_lens
 from gen5astro.explain.sample import choose_pairs
 from gen5astro.explain.summary import summarize
@@ -54,14 +53,7 @@ def explain_pairs(source, table, config, *, psf=None, threads=None, advance=None
         ``row, pair_id, theta_e_arcsec, fitted, reason, psf, misfit, parameters, source_flux`` and ``bands``, in each
         ``share`` (None where the excess is not above 2 sigma of its noise), ``bracket`` (None where a PSF image was
         given) and ``unaccounted``, the rest of the excess over the host's own flux in the core.
-
-    Raises
-    ------
-    ConfigError
-        If the sample is to hold no pair.
     """
-    if config.audit.explain_pairs < 1:
-        raise ConfigError("audit.explain_pairs", got=config.audit.explain_pairs, expected="at least 1")
     masks = {name: mask for name, mask in strata(table, config.audit).items() if "arc_snr" not in name}
     rng = np.random.default_rng([config.audit.seed, *b"explanation"])
     chosen = choose_pairs(table, masks, config.audit.explain_pairs, rng)

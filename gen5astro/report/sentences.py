@@ -37,7 +37,8 @@ ADVICE = {
     "noise_leakage": "Look for noise that is drawn again, added, or smoothed by resampling in the stamp alone.",
     "flux_budget": "Compare the flux of the arc before and after the PSF: convolution moves flux and makes none.",
     "arc_localization": "Check theta_e_arcsec, its unit and the pixel scale: the light is not where theta_E puts it. "
-    "If the sky leaks as well, mend that first, since a level over the whole image is outside the ring too.",
+    "If the sky leaks as well, mend that first, since a level over the whole image is outside the ring too. "
+    "Where only the arcs' mean place is off, look at the center that they are put on, and at that of the PSF kernel.",
     "normalization_leakage": "Normalize by the sky annulus: the arc moves an image's own mean and standard deviation.",
     "label_consistency": "Check that theta_e_arcsec and arc_snr are those of this stamp, in the units that are meant.",
     "stratum_diversity": "Draw the thin strata from more hosts: many injections into one galaxy count as one.",
@@ -221,8 +222,9 @@ def next_steps(record):
     steps = [f"{cause['name']}: {cause['look_first']}"] if cause.get("look_first") and _is_marked(record) else []
     failed = [*gates_with(record, Status.FAIL), *gates_with(record, Status.ERROR)]
     alike = [name for name in failed if name in _OF_ONE_CAUSE]
-    if steps and len(alike) > 1 and (cause.get("confidence") or 0) >= _SURE:
-        steps.append(f"Then judge again: {join(alike)} fail for the same reason, most likely.")
+    if steps and alike and (cause.get("confidence") or 0) >= _SURE:
+        fail = "fail for the same reason" if len(alike) > 1 else "fails for that reason"
+        steps.append(f"Then judge again: {join(alike)} {fail}, most likely.")
         failed = [name for name in failed if name not in alike]
     steps += [f"{name}: {ADVICE[name]}" for name in sorted(failed, key=_urgency(record)) if name in ADVICE]
     thin = gates_with(record, Status.INSUFFICIENT)

@@ -189,6 +189,9 @@ def test_gates_that_fail_for_the_reason_that_is_known_are_told_together():
     steps = next_steps(record)
     assert steps[0].startswith("pedestal: ")
     assert steps[1] == "Then judge again: core_leakage and sky_leakage fail for the same reason, most likely."
+    record["gates"]["sky_leakage"] = make_gate("PASS")
+    assert next_steps(record)[1] == "Then judge again: core_leakage fails for that reason, most likely."
+    record["gates"]["sky_leakage"] = make_gate("FAIL")
     record["diagnosis"]["causes"][0]["confidence"] = 0.6
     assert any(step.startswith("sky_leakage: ") for step in next_steps(record))
 
