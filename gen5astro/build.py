@@ -4,6 +4,7 @@ Blocks are read and measured on threads and written in order, so the cube does n
 """
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from gen5astro import __version__
 from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ConfigError, FormatError, RejectedError, SchemaError
+from gen5astro.errors import ConfigError, ExistsError, FormatError, RejectedError, SchemaError
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
+from gen5astro.io.hdf5_writer import part_path
 from gen5astro.io.records import read_record
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
 from gen5astro.kernels.fingerprint import fingerprint
@@ -60,7 +62,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     force : bool
         Whether `out`, and what an interrupted build of it left, may be overwritten.
     resume : bool
-        Whether to go on with what an interrupted build left.
+        Whether to go on with what an interrupted build left; one that has come to its end is left as it is.
     advance : callable, optional
         Called with the number of rows done.
 
@@ -85,6 +87,8 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         raise ConfigError(
             "normalize.kind", got="'pair'", expected="sky, standard or core", remedy="no ctrl exists at inference"
         )
+    if resume and not force and out.exists():
+        return _finished(out, source, config)
     record = None if audit is None else read_audit(audit)
     if config.build.known_lenses == "reject":
         source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
@@ -122,6 +126,17 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     else:
         moves_path(out).unlink(missing_ok=True)
     with Cube(out) as cube:
+        return summarize_cube(cube, config.audit)
+
+
+def _finished(out, source, config):
+    """What the build to resume has made already; what it left, if it was killed in its last moment, is removed."""
+    with Cube(out) as cube:
+        asked = {"input": source.label, "n_in": source.n_rows, "config": _json(as_dict(config))}
+        if any(cube.attributes[name] != value for name, value in asked.items()):
+            got = "a cube of other pairs or with other settings"
+            raise ExistsError(f"cube {out}", got=got, remedy="choose another place or pass --force")
+        shutil.rmtree(part_path(out), ignore_errors=True)
         return summarize_cube(cube, config.audit)
 
 

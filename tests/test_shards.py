@@ -250,6 +250,35 @@ def test_what_is_left_is_neither_begun_anew_nor_gone_on_with_unasked(pairs, tmp_
     assert sum(seen) == 90
 
 
+@pytest.mark.parametrize("config", [WHOLE, SHARDED], ids=["one file", "shards"])
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_build_that_is_killed_in_its_last_moment_is_whole_when_it_is_resumed(
+    pairs, tmp_path, monkeypatch, config, renames
+):
+    out, done, rename = tmp_path / "cube.h5", [], os.replace
+
+    def killed(*paths):
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(rename(*paths))
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        build_cube(MemorySource(pairs), out, config=config)
+    build_cube(MemorySource(pairs), out, config=config, resume=True)
+    summary = build_cube(MemorySource(pairs), out, config=config, resume=True)
+    assert summary["counts"]["n_ok"] == 90
+    cube = Cube(out)
+    np.testing.assert_array_equal(np.asarray(cube.stamp)[np.argsort(cube.row)], pairs.stamp)
+    assert not (tmp_path / "cube.h5.part").exists()
+
+
+def test_a_cube_of_another_build_is_not_taken_for_the_one_to_resume(pairs, tmp_path):
+    build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=WHOLE)
+    with pytest.raises(ExistsError, match="got a cube of other pairs or with other settings"):
+        build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=SHARDED, resume=True)
+
+
 def test_another_build_is_not_resumed(pairs, tmp_path):
     interrupted(pairs, tmp_path / "cube.h5")
     other = from_dict({"build": {"block": 16, "split_seed": 11}, "audit": {"max_reject_fraction": 0.5}})

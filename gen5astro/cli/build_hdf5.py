@@ -41,7 +41,7 @@ def command(pairs, out, audit, split, repair, resume, reading, config, threads, 
 
     chosen = ({} if split is None else {"split": split}) | ({"repair": True} if repair else {})
     config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
-    claim_file(out, force=force)
+    claim_file(out, force=force or resume)
     source = open_pairs(pairs, **reading)
     for note in source.notes:
         say(note, quiet=quiet)

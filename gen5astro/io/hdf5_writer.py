@@ -31,7 +31,7 @@ from gen5astro.io.hdf5_schema import (
 )
 from gen5astro.io.pixels import IMAGES, copy_first, create_contiguous
 
-__all__ = ["CubeWriter", "shards_path"]
+__all__ = ["CubeWriter", "part_path", "shards_path"]
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
@@ -53,6 +53,22 @@ def shards_path(path):
         ``cube.shards`` for ``cube.h5``.
     """
     return Path(path).with_suffix(".shards")
+
+
+def part_path(path):
+    """Return the folder of what is done of a cube that is being built.
+
+    Parameters
+    ----------
+    path : path-like
+        The cube.
+
+    Returns
+    -------
+    folder : Path
+        ``cube.h5.part`` for ``cube.h5``.
+    """
+    return Path(path).with_name(Path(path).name + ".part")
 
 
 class CubeWriter:
@@ -122,7 +138,7 @@ class CubeWriter:
     @property
     def part(self):
         """Folder of what is done: Path."""
-        return self.path.with_name(self.path.name + ".part")
+        return part_path(self.path)
 
     def _check_room(self):
         needed = 2 * 4 * self._n_rows * math.prod(self._image_shape)
@@ -138,6 +154,9 @@ class CubeWriter:
     def __enter__(self):
         capacity = [self._n_rows] if self._shards is None else self._shards.counts
         sharded = self._shards is not None
+        if sharded and self._again["resume"] and self.part.exists() and not (self.part / "shards").exists():
+            # Killed between the two renames of `_publish`: the shards have left, and the index has not.
+            os.replace(shards_path(self.path), self.part / "shards")
         self._state = BuildState(
             self.part, capacity, self._image_shape, sharded=sharded, plan=self._plan, **self._again
         )
