@@ -10,7 +10,7 @@ from gen5astro.cli._common import FILE, claim_file, common_options, progress, sa
 @click.option("--out", required=True, type=FILE, help="File to write: .parquet, .arrow or .fits.")
 @common_options(without=("json",))
 def command(cube, out, threads, quiet, force, **_config):
-    """Write a cube as Parquet, Arrow or FITS, for other programs.
+    """Write a cube as Parquet, Arrow or FITS.
 
     CUBE is a file of build-hdf5. Parquet is what audit-injection and build-hdf5 read; Arrow has the images as tensors;
     FITS has two images of four axes and a table. Each has the whole catalog, the splits and the groups.

@@ -9,7 +9,7 @@ from gen5astro.cli._common import FILE, common_options, exit_code, progress, sho
 @click.argument("cube", type=FILE)
 @common_options(without=("force",))
 def command(cube, threads, quiet, as_json, **_config):
-    """Read a cube whole and tell whether it is what was written.
+    """Hold all of a cube against what was written.
 
     CUBE is a file of build-hdf5; its shards are found beside it. Every image is digested again, every count and digest
     is taken anew, and the splits are looked through for leaks. Exit code 3 where anything is not as it was.
