@@ -92,11 +92,13 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     record = None if audit is None else read_audit(audit)
     if config.build.known_lenses == "reject":
         source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
+    most = config.build.shard_pairs
     options = {
         "bands": source.bands,
         "shape": source.shape,
         "pixel_scale": source.pixel_scale,
-        "shards": plan_shards(*source.positions(), config.build.shard_pairs),
+        # A cube of one file need not know where its pairs are before it reads them.
+        "shards": plan_shards(*source.positions(), most) if source.n_rows > most else None,
         "plan": {"input": source.label, "size": _size_of(source.label), "config": as_dict(config)},
     }
     with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:

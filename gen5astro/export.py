@@ -20,12 +20,12 @@ __all__ = ["FORMATS", "export_cube"]
 _BLOCK = 256
 
 
-def export_cube(path, out, *, threads=None, force=False, advance=None):
+def export_cube(cube, out, *, threads=None, force=False, advance=None):
     """Export a cube.
 
     Parameters
     ----------
-    path : path-like
+    cube : path-like or Cube
         The cube.
     out : path-like
         ``.parquet`` (images as npz bytes, as `gen5astro inject` writes and every verb reads), ``.arrow`` (an IPC file,
@@ -55,7 +55,7 @@ def export_cube(path, out, *, threads=None, force=False, advance=None):
         raise FormatError(f"output {out}", got=f"ending {out.suffix!r}", expected=" or ".join(FORMATS))
     if out.exists() and not force:
         raise ExistsError(f"output {out}", got="a file that is there", remedy="choose another --out, or pass --force")
-    source = CubeSource(path)
+    source = CubeSource(cube)
     part = out.with_name(f"{out.stem}.part{out.suffix}")
     try:
         FORMATS[out.suffix.lower()](source, part, _blocks(source, threads, advance))

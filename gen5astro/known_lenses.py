@@ -31,7 +31,7 @@ def nearest_lens(ra, dec):
     """
     lenses = load_known_lenses()
     nearest, separation = nearest_object(ra, dec, np.asarray(lenses["ra"]), np.asarray(lenses["dec"]))
-    return np.asarray(lenses["name"]).astype(str)[nearest], separation
+    return np.asarray(lenses["name"])[nearest].astype(str), separation
 
 
 class WithoutKnownLenses:

@@ -10,7 +10,6 @@ from gen5astro.allot import describe_allotment
 from gen5astro.engine import map_blocks
 from gen5astro.errors import Gen5Error
 from gen5astro.io.cube_source import CubeSource
-from gen5astro.io.hdf5 import Cube
 from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import block_checksums, content_digest
 from gen5astro.io.parquet_columns import read_columns
@@ -24,12 +23,12 @@ _BLOCK = 256
 _SHOWN = 5
 
 
-def verify_cube(path, *, threads=None, advance=None):
+def verify_cube(cube, *, threads=None, advance=None):
     """Verify a cube.
 
     Parameters
     ----------
-    path : path-like
+    cube : path-like or Cube
         The cube.
     threads : int, optional
         Blocks read at once; does not change the result.
@@ -47,9 +46,10 @@ def verify_cube(path, *, threads=None, advance=None):
     Gen5Error
         If it cannot be opened as a cube; what can is judged.
     """
-    with Cube(path) as cube:
+    source = CubeSource(cube)
+    with source.cube as cube:
         checks = [
-            _check("pixels", _pixels, cube, threads, advance),
+            _check("pixels", _pixels, source, threads, advance),
             _check("checksums of blocks", _checksums, cube),
             _check("digest of the input", _input, cube),
             _check("digest of the split", _split, cube),
@@ -76,8 +76,8 @@ def _check(name, judge, *arguments):
     return {"name": name, "status": str(Status.FAIL if wrong else Status.PASS), "note": note}
 
 
-def _pixels(cube, threads, advance):
-    source, wrong = CubeSource(cube), []
+def _pixels(source, threads, advance):
+    cube, wrong = source.cube, []
     for rejects, count in map_blocks(_Read(source), source.blocks(_BLOCK), threads=threads):
         wrong += rejects
         if advance is not None:

@@ -24,6 +24,7 @@ def command(cube, out, threads, quiet, force, **_config):
     from gen5astro.io.hdf5 import Cube
 
     claim_file(out, force=force)
-    with progress("exporting pairs", len(Cube(cube)), quiet=quiet) as advance:
-        summary = export_cube(cube, out, threads=threads, force=force, advance=advance)
+    opened = Cube(cube)
+    with progress("exporting pairs", len(opened), quiet=quiet) as advance:
+        summary = export_cube(opened, out, threads=threads, force=force, advance=advance)
     say(f"wrote {summary['path']}: {summary['pairs']:,} pairs, {summary['bytes'] / 1e6:,.1f} MB", quiet=quiet)

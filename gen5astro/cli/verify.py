@@ -22,7 +22,8 @@ def command(cube, threads, quiet, as_json, **_config):
     from gen5astro.report.cube import print_verification
     from gen5astro.verify import verify_cube
 
-    with progress("verifying pairs", len(Cube(cube)), quiet=quiet) as advance:
-        record = verify_cube(cube, threads=threads, advance=advance)
+    opened = Cube(cube)
+    with progress("verifying pairs", len(opened), quiet=quiet) as advance:
+        record = verify_cube(opened, threads=threads, advance=advance)
     show(record, print_verification, as_json=as_json, quiet=quiet)
     return exit_code(record["status"])

@@ -50,9 +50,7 @@ class Column:
         """
         if values.dtype.kind == "U":
             self.text = True
-            longest = int(np.char.str_len(values).max(initial=0))
-            encoded = np.char.encode(values, "utf-8", "replace").dtype.itemsize if longest else 1
-            self.width = max(self.width, encoded)
+            self.width = max(self.width, np.char.encode(values, "utf-8", "replace").dtype.itemsize)
 
 
 class BuildState:
@@ -96,7 +94,7 @@ class BuildState:
         self.folder, self.shape, self.sharded = Path(folder), tuple(shape), sharded
         self.capacity = [int(each) for each in capacity]
         self.done, self.rejects, self.columns = 0, [], {}
-        self._filled = [0] * len(self.capacity)
+        self._filled, self._shard = [0] * len(self.capacity), []
         self._plan = json.dumps(plan, sort_keys=True)
         if self.folder.exists() and force and not resume:
             shutil.rmtree(self.folder)
@@ -176,6 +174,7 @@ class BuildState:
         """Take note of a block that is done."""
         for number, chosen, _ in self._places(record["shard"]):
             self._filled[number] += len(chosen)
+        self._shard.append(record["shard"])
         self.done = int(record["stop"])
         columns = (record[f"reject_{name}"].tolist() for name in ("row", "reason", "is_good", "digest"))
         self.rejects += [
@@ -196,6 +195,11 @@ class BuildState:
     def filled(self):
         """Pairs in each file: list of int."""
         return list(self._filled)
+
+    @property
+    def shard(self):
+        """Number of the file that each pair is in, in the order of the input: int64 array, (n,)."""
+        return np.concatenate(self._shard)
 
     def append(self, stop, block, shard, statistics, fingerprint, rejects):
         """Add a block.
@@ -250,8 +254,8 @@ class BuildState:
 
         Yields
         ------
-        row, shard : int64 array, (n,)
-            Rows of the input, and numbers of the files.
+        row : int64 array, (n,)
+            Rows of the input.
         digest : uint64 array, (n, 2)
             Of each stamp and ctrl.
         fingerprint : uint64 array, (n, 4)
@@ -265,7 +269,7 @@ class BuildState:
             if "synced" not in record and len(record["row"]):
                 catalog = {name: record[f"column_{at}"] for at, name in enumerate(record["names"].tolist())}
                 statistics = [record[name] for name in _STATISTICS]
-                own = (record[name] for name in ("row", "shard", "digest", "fingerprint"))
+                own = (record[name] for name in ("row", "digest", "fingerprint"))
                 yield *own, statistics, catalog
 
     def close(self):

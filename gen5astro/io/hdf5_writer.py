@@ -216,12 +216,12 @@ class CubeWriter:
         Returns
         -------
         columns : dict of array, (n, ...)
-            ``row``, ``shard``, ``digest``, ``fingerprint`` and those columns, in the order of the input.
+            ``row``, ``digest``, ``fingerprint`` and those columns, in the order of the input.
         """
         known = [name for name in names if name in self._state.columns]
         parts = [(*own, *(catalog[name] for name in known)) for *own, _, catalog in self._state.blocks()]
         joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        columns = dict(zip(("row", "shard", "digest", "fingerprint", *known), joined, strict=True))
+        columns = dict(zip(("row", "digest", "fingerprint", *known), joined, strict=True))
         for name in known:
             if self._state.columns[name].text:
                 columns[name] = columns[name].astype(str)
@@ -253,7 +253,7 @@ class CubeWriter:
         """
         state = self._state
         state.sync()
-        order = np.argsort(self.columns()["shard"], kind="stable")
+        order = np.argsort(state.shard, kind="stable")
         index = self._index()
         with h5py.File(index, "r+") as file:
             places = self._create(file, measure or {})
@@ -328,7 +328,7 @@ class CubeWriter:
             for name, (offset, dtype, shape) in places.items()
         }
         done = 0
-        for row, _, digest, fingerprint, statistics, catalog in self._state.blocks():
+        for row, digest, fingerprint, statistics, catalog in self._state.blocks():
             at = place_of_pair[done : done + len(row)]
             for name, values in zip(_BY_BLOCK, (row, digest, fingerprint, *statistics), strict=True):
                 maps[name][at] = values

@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import struct
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +97,6 @@ def _records(path):
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             length, digest = _HEAD.unpack(head)
             content = file.read(length) if length <= os.fstat(file.fileno()).st_size - file.tell() else b""
-            if len(content) != length or _digest(content) != digest or not zipfile.is_zipfile(io.BytesIO(content)):
+            if len(content) != length or _digest(content) != digest:
                 return
             yield file.tell(), content

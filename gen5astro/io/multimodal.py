@@ -21,6 +21,7 @@ from gen5astro.io.npz import WireImage
 from gen5astro.io.pairs import BlockRef
 from gen5astro.io.parquet_files import partition_of
 from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
+from gen5astro.io.values import as_numbers
 
 __all__ = ["ZERO_POINTS", "MultimodalCutouts", "MultimodalPairs", "is_multimodal", "list_hdf5"]
 
@@ -103,22 +104,7 @@ class MultimodalPairs(RowSource):
             if start < stop:
                 yield file, start, stop
 
-    def read(self, ref):
-        """Read a block; thread-safe.
-
-        Parameters
-        ----------
-        ref : BlockRef
-            Which rows.
-
-        Returns
-        -------
-        block : PairBlock or CutoutBlock
-            The good rows.
-        rejects : list of Reject
-            The bad ones.
-        """
-        filler = self.filler(ref.stop - ref.start)
+    def _fill(self, filler, ref):
         row, parts = ref.start, []
         for file, start, stop in self._spans(ref):
             with _opened(file.path) as hdf5:
@@ -127,32 +113,20 @@ class MultimodalPairs(RowSource):
                     row += 1
                 parts.append(self._read_columns(hdf5, file, slice(start, stop)))
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-        catalog = assemble_catalog(columns, self._mapping, first_row=ref.start, count=ref.stop - ref.start)
-        return filler.finish(catalog, ref.start)
+        return assemble_catalog(columns, self._mapping, first_row=ref.start, count=ref.stop - ref.start)
 
-    def positions(self):
-        """Read where on the sky all rows are, good or bad.
-
-        Returns
-        -------
-        ra, dec : float64 array, (n,)
-            Positions [deg]; NaN where unknown.
-        """
-        positions = []
+    def _position(self, name):
+        column = self._mapping.get(name)
+        if column not in self._plain:
+            return np.full(self.n_rows, np.nan)
+        parts = []
         for file, start, stop in self._spans(BlockRef(0, self.n_rows)):
             with _opened(file.path) as hdf5:
-                columns = self._read_columns(hdf5, file, slice(start, stop))
-            catalog = assemble_catalog(columns, self._mapping, first_row=0, count=stop - start)
-            positions.append([catalog[name] for name in ("ra", "dec")])
-        return tuple(np.concatenate(each) for each in zip(*positions, strict=True))
+                parts.append(as_numbers(_read_column(hdf5, file, column, slice(start, stop)), column, start))
+        return np.concatenate(parts)
 
     def _read_columns(self, hdf5, file, rows):
-        columns = {}
-        for name in self._plain:
-            if name in file.partition:
-                columns[name] = np.full(rows.stop - rows.start, file.partition[name])
-            else:
-                columns[name] = hdf5[name].asstr()[rows] if hdf5[name].dtype.kind == "O" else hdf5[name][rows]
+        columns = {name: _read_column(hdf5, file, name, rows) for name in self._plain}
         if "image_psf_fwhm" in file.names and not any(name.startswith("psfsize_") for name in self._mapping):
             columns |= _psf_sizes(hdf5, rows, self.bands)
         return columns
@@ -175,6 +149,12 @@ class MultimodalCutouts(CutoutRows, MultimodalPairs):
     """Images of single galaxies in files of the Multimodal Universe; else as `MultimodalPairs`."""
 
     _columns = {"image": "image_array"}
+
+
+def _read_column(hdf5, file, name, rows):
+    if name in file.partition:
+        return np.full(rows.stop - rows.start, file.partition[name])
+    return hdf5[name].asstr()[rows] if hdf5[name].dtype.kind == "O" else hdf5[name][rows]
 
 
 def list_hdf5(path):

@@ -90,24 +90,8 @@ class ParquetPairs(RowSource):
         for ref in block_refs(min(self.n_rows, REFERENCE_ROWS), Rows.BATCH):
             yield from self._readers(self._rows.read(ref.start, ref.stop), ref.start)
 
-    def read(self, ref):
-        """Read a block; thread-safe.
-
-        Parameters
-        ----------
-        ref : BlockRef
-            Which rows.
-
-        Returns
-        -------
-        block : PairBlock or CutoutBlock
-            The good rows.
-        rejects : list of Reject
-            The bad ones.
-        """
+    def _fill(self, filler, ref):
         batches = self._rows.read(ref.start, ref.stop)
-        count = ref.stop - ref.start
-        filler = self.filler(count)
         row = ref.start
         for batch in batches:
             if not self._add_batch(filler, row, batch):
@@ -116,18 +100,7 @@ class ParquetPairs(RowSource):
             row += len(batch)
         table = pa.Table.from_batches(batches).select(self._catalog_columns)
         columns = {name: to_numpy(table[name]) for name in table.column_names}
-        catalog = assemble_catalog(columns, self._mapping, first_row=ref.start, count=count)
-        return filler.finish(catalog, ref.start)
-
-    def positions(self):
-        """Read where on the sky all rows are, good or bad.
-
-        Returns
-        -------
-        ra, dec : float64 array, (n,)
-            Positions [deg]; NaN where unknown.
-        """
-        return tuple(self._position(name) for name in ("ra", "dec"))
+        return assemble_catalog(columns, self._mapping, first_row=ref.start, count=ref.stop - ref.start)
 
     def _position(self, name):
         column = self._mapping.get(name)

@@ -58,36 +58,13 @@ class TablePairs(RowSource):
         self.settle(first_rows, pixel_scale=pixel_scale)
         self.notes = self.describe(mapping, used, names, table)
 
-    def read(self, ref):
-        """Read a block; thread-safe.
-
-        Parameters
-        ----------
-        ref : BlockRef
-            Which rows.
-
-        Returns
-        -------
-        block : PairBlock or CutoutBlock
-            The good rows.
-        rejects : list of Reject
-            The bad ones.
-        """
-        filler = self.filler(ref.stop - ref.start)
+    def _fill(self, filler, ref):
         for row in range(ref.start, ref.stop):
             filler.add(row, self._reader(row))
-        catalog = {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
-        return filler.finish(catalog, ref.start)
+        return {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
 
-    def positions(self):
-        """Read where on the sky all rows are, good or bad.
-
-        Returns
-        -------
-        ra, dec : float64 array, (n,)
-            Positions [deg]; NaN where unknown.
-        """
-        return tuple(self._catalog.get(name, np.full(self.n_rows, np.nan)) for name in ("ra", "dec"))
+    def _position(self, name):
+        return self._catalog.get(name, np.full(self.n_rows, np.nan))
 
     def _reader(self, row):
         def read(name):

@@ -15,7 +15,9 @@ REFERENCE_ROWS = 1000
 class RowSource:
     """Rows of images, of which the first good ones say what all have to be like.
 
-    A kind of source sets ``label`` and ``n_rows``, calls `settle` when it is made, and has a method ``read``.
+    A kind of source sets ``label`` and ``n_rows``, calls `settle` when it is made, and has two methods: ``_fill(filler,
+    ref)`` adds the rows of a block to a `BlockFiller` and returns their catalog, ``_position(name)`` reads the column
+    ra or dec of all rows.
 
     Attributes
     ----------
@@ -131,21 +133,34 @@ class RowSource:
         """
         return block_refs(self.n_rows, size)
 
-    def filler(self, count):
-        """Begin a block.
+    def read(self, ref):
+        """Read a block; thread-safe.
 
         Parameters
         ----------
-        count : int
-            Most rows that will be added.
+        ref : BlockRef
+            Which rows.
 
         Returns
         -------
-        filler : BlockFiller
-            Without rows.
+        block : PairBlock or CutoutBlock
+            The good rows.
+        rejects : list of Reject
+            The bad ones.
         """
         options = {"pixel_scale": self.pixel_scale, "checked": self._checked, "members": self.members}
-        return BlockFiller(count, self.reference, **options)
+        filler = BlockFiller(ref.stop - ref.start, self.reference, **options)
+        return filler.finish(self._fill(filler, ref), ref.start)
+
+    def positions(self):
+        """Read where on the sky all rows are, good or bad.
+
+        Returns
+        -------
+        ra, dec : float64 array, (n,)
+            Positions [deg]; NaN where unknown.
+        """
+        return tuple(self._position(name) for name in ("ra", "dec"))
 
 
 class CutoutRows:
