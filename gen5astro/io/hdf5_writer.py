@@ -20,6 +20,7 @@ from gen5astro.errors import (
     SchemaError,
 )
 from gen5astro.io.build_state import BuildState
+from gen5astro.io.hdf5_columns import create_datasets, encoded, fill_datasets, stored_name, stored_type
 from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
@@ -29,14 +30,13 @@ from gen5astro.io.hdf5_schema import (
     block_checksums,
     content_digest,
 )
-from gen5astro.io.pixels import IMAGES, copy_first, create_contiguous
+from gen5astro.io.pixels import IMAGES, copy_first
 
 __all__ = ["CubeWriter", "part_path", "shards_path"]
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
 _SPEC = {each.name: each for each in DATASETS}
-_BY_BLOCK = ("row", "digest", "fingerprint", "normalizer/stamp", "normalizer/ctrl")
 
 
 def shards_path(path):
@@ -256,17 +256,18 @@ class CubeWriter:
         order = np.argsort(state.shard, kind="stable")
         index = self._index()
         with h5py.File(index, "r+") as file:
-            places = self._create(file, measure or {})
-        self._fill(index, places, np.argsort(order))
+            lengths = {"n": len(state), "band": len(self._bands)}
+            places = create_datasets(file, lengths, state.columns, measure or {})
+        fill_datasets(index, places, state, np.argsort(order))
         with h5py.File(index, "r+") as file:
             names, name_of_row = np.unique(split, return_inverse=True)
             codes = np.array([SPLITS.index(each) for each in names])[name_of_row]
             for name, values in (("split", codes), ("group", np.asarray(group))):
-                file.create_dataset(name, data=np.asarray(values[order], _dtype(name)))
+                file.create_dataset(name, data=np.asarray(values[order], stored_type(name)))
             for name, values in (measure or {}).items():
-                file[f"measure/{_stored(name)}"][...] = _encoded(values[order])
+                file[f"measure/{stored_name(name)}"][...] = encoded(values[order])
             digest = file["digest"][...]
-            file.create_dataset("checksum", data=np.asarray(block_checksums(digest), _dtype("checksum")))
+            file.create_dataset("checksum", data=np.asarray(block_checksums(digest), stored_type("checksum")))
             for name, spec in _SPEC.items():
                 if name in file:
                     file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
@@ -293,53 +294,6 @@ class CubeWriter:
                     start += filled
                 file.create_virtual_dataset(name, layout)
         return index
-
-    def _create(self, file, measure):
-        """Make the datasets that are filled block by block, and return the offset and type of each."""
-        count = len(self._state)
-        lengths = {"n": count, "band": len(self._bands)}
-        places = {}
-        for name in _BY_BLOCK:
-            shape = tuple(lengths.get(axis, axis) for axis in _SPEC[name].axes)
-            places[name] = create_contiguous(file, name, shape, _dtype(name))
-        kinds = {
-            name: h5py.string_dtype("utf-8", column.width) if column.text else np.dtype("<f8")
-            for name, column in self._state.columns.items()
-        }
-        for folder, columns in (("catalog", kinds), ("measure", measure)):
-            file.create_group(folder, track_order=True)
-            for name, kind in columns.items():
-                place = f"{folder}/{_stored(name)}"
-                if place in file:
-                    raise ColumnError(
-                        f"column {name!r}", got=f"a second {_stored(name)!r}", remedy="rename one of the two"
-                    )
-                if folder == "catalog":
-                    places[place] = create_contiguous(file, place, (count,), kind)
-                else:
-                    file.create_dataset(place, kind.shape, _encoded(kind[:1]).dtype)
-                file[place].attrs["column"] = name
-        return {name: (each.id.get_offset(), each.dtype, each.shape) for name, each in places.items()}
-
-    def _fill(self, index, places, place_of_pair):
-        """Fill the datasets with what the journal holds, each pair at its place."""
-        maps = {
-            name: np.memmap(index, np.dtype(dtype.str), "r+", offset, shape)
-            for name, (offset, dtype, shape) in places.items()
-        }
-        done = 0
-        for row, digest, fingerprint, statistics, catalog in self._state.blocks():
-            at = place_of_pair[done : done + len(row)]
-            for name, values in zip(_BY_BLOCK, (row, digest, fingerprint, *statistics), strict=True):
-                maps[name][at] = values
-            for name, values in catalog.items():
-                text = self._state.columns[name].text
-                maps[f"catalog/{_stored(name)}"][at] = (
-                    np.char.encode(values.astype(str), "utf-8", "replace") if text else values
-                )
-            done += len(row)
-        for each in maps.values():
-            each.flush()
 
     def _seal(self, file, attributes):
         """Write the attributes, the schema last."""
@@ -372,23 +326,6 @@ class CubeWriter:
             shutil.rmtree(shards, ignore_errors=True)
         _sync(self.path.parent)
         self._state.remove()
-
-
-def _dtype(name):
-    return np.dtype(_SPEC[name].dtype).newbyteorder("<")
-
-
-def _stored(name):
-    return name.replace("/", "_")
-
-
-def _encoded(values):
-    """Return a column as HDF5 stores it: little-endian numbers, or UTF-8 of fixed length."""
-    if values.dtype.kind != "U":
-        return values.astype(values.dtype.newbyteorder("<"))
-    text = np.char.encode(values, "utf-8", "replace")
-    kind = h5py.string_dtype("utf-8", max(text.dtype.itemsize, 1))
-    return text.astype(f"S{kind.itemsize}").view(kind)
 
 
 def _sync(path):
