@@ -32,6 +32,7 @@ class CubeSource:
         self.bands = self.cube.bands
         self.shape = self.cube.shape
         self.pixel_scale = self.cube.pixel_scale
+        self.form = self.cube.form
         self.survey = self.cube.attributes["survey"]
         self.label = str(self.cube.path)
         self.notes = ()
@@ -106,5 +107,6 @@ class CubeSource:
             census=census[kept],
             bands=self.bands,
             pixel_scale=self.pixel_scale,
+            quantization={name: values[chosen][kept] for name, values in cube.quantization.items()} or None,
         )
         return block, rejects

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 
 from gen5astro.errors import ColumnError
-from gen5astro.io.hdf5_schema import DATASETS
+from gen5astro.io.hdf5_schema import DATASETS, datasets_of
 from gen5astro.io.pixels import create_contiguous
 
 __all__ = ["create_datasets", "encoded", "fill_datasets", "stored_name", "stored_type"]
@@ -13,13 +13,15 @@ _SPEC = {each.name: each for each in DATASETS}
 _BY_BLOCK = ("row", "digest", "fingerprint", "normalizer/stamp", "normalizer/ctrl")
 
 
-def create_datasets(file, lengths, columns, measure):
+def create_datasets(file, form, lengths, columns, measure):
     """Make the datasets that are filled block by block, and those of an audit's measurements.
 
     Parameters
     ----------
     file : h5py.File
         The cube.
+    form : str
+        Form of its pixels.
     lengths : dict of str to int
         Length of the axes ``n`` and ``band``.
     columns : dict of gen5astro.io.build_state.Column
@@ -38,7 +40,7 @@ def create_datasets(file, lengths, columns, measure):
         If two columns would share a place.
     """
     places = {}
-    for name in _BY_BLOCK:
+    for name in _by_block(form):
         shape = tuple(lengths.get(axis, axis) for axis in _SPEC[name].axes)
         places[name] = create_contiguous(file, name, shape, stored_type(name))
     kinds = {
@@ -58,6 +60,10 @@ def create_datasets(file, lengths, columns, measure):
                 file.create_dataset(place, kind.shape, encoded(kind[:1]).dtype)
             file[place].attrs["column"] = name
     return {name: (each.id.get_offset(), each.dtype, each.shape) for name, each in places.items()}
+
+
+def _by_block(form):
+    return (*_BY_BLOCK, *(each.name for each in datasets_of(form, only=True)))
 
 
 def fill_datasets(path, places, state, place_of_pair):
@@ -81,7 +87,7 @@ def fill_datasets(path, places, state, place_of_pair):
     done = 0
     for row, digest, fingerprint, statistics, catalog in state.blocks():
         at = place_of_pair[done : done + len(row)]
-        for name, values in zip(_BY_BLOCK, (row, digest, fingerprint, *statistics), strict=True):
+        for name, values in zip(_by_block(state.form), (row, digest, fingerprint, *statistics), strict=True):
             maps[name][at] = values
         for name, values in catalog.items():
             text = state.columns[name].text

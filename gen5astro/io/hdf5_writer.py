@@ -1,6 +1,7 @@
 """Write a cube: pixels stream through, a kill loses nothing, and the file appears only when it is whole."""
 
 import contextlib
+import json
 import math
 import os
 import shutil
@@ -20,6 +21,7 @@ from gen5astro.errors import (
     SchemaError,
 )
 from gen5astro.io.build_state import BuildState
+from gen5astro.io.forms import stored_pixels, summarize_errors
 from gen5astro.io.hdf5_columns import create_datasets, encoded, fill_datasets, stored_name, stored_type
 from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import (
@@ -29,6 +31,7 @@ from gen5astro.io.hdf5_schema import (
     SPLITS,
     block_checksums,
     content_digest,
+    datasets_of,
 )
 from gen5astro.io.pixels import IMAGES, copy_first
 
@@ -89,6 +92,8 @@ class CubeWriter:
         ``(y, x)`` of every image.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    pixels : {'float32', 'float16', 'int16'}
+        Form in which pixels are stored.
     shards : gen5astro.shards.ShardPlan, optional
         How pairs are put into several files by position; without it the cube is one file.
     plan : dict, optional
@@ -110,18 +115,32 @@ class CubeWriter:
         If the disk has no room for it.
     """
 
-    def __init__(self, path, n_rows, *, bands, shape, pixel_scale, shards=None, plan=None, force=False, resume=False):
+    def __init__(
+        self,
+        path,
+        n_rows,
+        *,
+        bands,
+        shape,
+        pixel_scale,
+        pixels="float32",
+        shards=None,
+        plan=None,
+        force=False,
+        resume=False,
+    ):
         self.path = Path(path)
         self._n_rows = n_rows
         self._bands, self._pixel_scale = tuple(bands), float(pixel_scale)
         self._image_shape = (len(self._bands), *map(int, shape))
-        self._shards = shards
+        self._shards, self._form = shards, pixels
         self._plan = {
             "schema": SCHEMA_VERSION,
             "n_rows": n_rows,
             "shape": self._image_shape,
             "bands": list(self._bands),
             "pixel_scale": self._pixel_scale,
+            "pixels": pixels,
             "shards": None if shards is None else shards.first_cell.tolist(),
             **(plan or {}),
         }
@@ -141,7 +160,7 @@ class CubeWriter:
         return part_path(self.path)
 
     def _check_room(self):
-        needed = 2 * 4 * self._n_rows * math.prod(self._image_shape)
+        needed = 2 * stored_pixels(self._form).itemsize * self._n_rows * math.prod(self._image_shape)
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise Gen5Error(
@@ -157,9 +176,8 @@ class CubeWriter:
         if sharded and self._again["resume"] and self.part.exists() and not (self.part / "shards").exists():
             # Killed between the two renames of `_publish`: the shards have left, and the index has not.
             os.replace(shards_path(self.path), self.part / "shards")
-        self._state = BuildState(
-            self.part, capacity, self._image_shape, sharded=sharded, plan=self._plan, **self._again
-        )
+        layout = {"form": self._form, "sharded": sharded, "plan": self._plan}
+        self._state = BuildState(self.part, capacity, self._image_shape, **layout, **self._again)
         return self
 
     def __exit__(self, _kind, error, _trace):
@@ -190,7 +208,8 @@ class CubeWriter:
         stop : int
             Rows of the input that are done with now.
         block : PairBlock
-            Good pairs, in the order of the input.
+            Good pairs, in the order of the input; their pixels are in the form of the cube, and `quantization` says
+            what that form needs.
         statistics : tuple of float64 array, (n, band, 2)
             What the normalizer takes from each stamp, and from each ctrl [nanomaggy].
         fingerprint : uint64 array, (n, 4)
@@ -257,7 +276,7 @@ class CubeWriter:
         index = self._index()
         with h5py.File(index, "r+") as file:
             lengths = {"n": len(state), "band": len(self._bands)}
-            places = create_datasets(file, lengths, state.columns, measure or {})
+            places = create_datasets(file, self._form, lengths, state.columns, measure or {})
         fill_datasets(index, places, state, np.argsort(order))
         with h5py.File(index, "r+") as file:
             names, name_of_row = np.unique(split, return_inverse=True)
@@ -284,12 +303,12 @@ class CubeWriter:
             return state.paths[0] if whole else copy_first(state.paths[0], index, len(state))
         with h5py.File(index, "w", alignment_threshold=4096, alignment_interval=4096) as file:
             for name in IMAGES:
-                layout = h5py.VirtualLayout((len(state), *self._image_shape), "<f4")
+                layout = h5py.VirtualLayout((len(state), *self._image_shape), stored_pixels(self._form))
                 start = 0
                 for path, capacity, filled in zip(state.paths, state.capacity, state.filled, strict=True):
                     if filled:
                         where = f"{shards_path(self.path).name}/{path.name}"
-                        source = h5py.VirtualSource(where, name, (capacity, *self._image_shape))
+                        source = h5py.VirtualSource(where, name, (capacity, *self._image_shape), layout.dtype)
                         layout[start : start + filled] = source[:filled]
                     start += filled
                 file.create_virtual_dataset(name, layout)
@@ -301,6 +320,8 @@ class CubeWriter:
             "schema": SCHEMA_VERSION,
             "bands": ",".join(self._bands),
             "pixel_scale": self._pixel_scale,
+            "pixels": self._form,
+            "quantization": _error_summary(file, self._form),
             "n_in": self._n_rows,
             "n_ok": len(self._state),
             "n_rejected": self._n_rows - len(self._state),
@@ -326,6 +347,12 @@ class CubeWriter:
             shutil.rmtree(shards, ignore_errors=True)
         _sync(self.path.parent)
         self._state.remove()
+
+
+def _error_summary(file, form):
+    """What the form does to the pixels, as JSON; '' for one that leaves them as they are."""
+    errors = {each.name: file[each.name][...] for each in datasets_of(form, only=True)}
+    return json.dumps(summarize_errors(errors), sort_keys=True) if errors else ""
 
 
 def _sync(path):

@@ -4,12 +4,12 @@ A source knows its rows and hands out cheap references to blocks; `PairSource.re
 thread it is called. Rows that cannot be read come back as rejects, with their number and reason.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-__all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs"]
+__all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs", "choose_pairs"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class PairBlock:
     psf : float32 array, (n, band, k, k), optional
         PSF of each pair, where the input has one for each object: of sum 1, on pixels of the images, k odd. NaN in a
         row that has none.
+    quantization : dict of float32 array, (n, band, ...), optional
+        Where the pixels are in a form of a cube other than float32: what that form brings, by dataset of the cube.
     """
 
     stamp: np.ndarray
@@ -98,6 +100,7 @@ class PairBlock:
     bands: tuple[str, ...]
     pixel_scale: float
     psf: np.ndarray | None = None
+    quantization: dict[str, np.ndarray] | None = None
 
     def __len__(self):
         return len(self.row)
@@ -138,6 +141,30 @@ class CutoutBlock:
 
     def __len__(self):
         return len(self.row)
+
+
+def choose_pairs(block, kept):
+    """Take some pairs of a block.
+
+    Parameters
+    ----------
+    block : PairBlock
+        The pairs.
+    kept : bool array, (n,)
+        Which to take.
+
+    Returns
+    -------
+    block : PairBlock
+        Those.
+    """
+    arrays = {name: getattr(block, name)[kept] for name in ("stamp", "ctrl", "row", "digest", "census")}
+    arrays["psf"] = None if block.psf is None else block.psf[kept]
+    columns = {
+        name: None if some is None else {each: values[kept] for each, values in some.items()}
+        for name, some in (("catalog", block.catalog), ("quantization", block.quantization))
+    }
+    return replace(block, **columns, **arrays)
 
 
 class PairSource(Protocol):

@@ -6,8 +6,7 @@ same pass, so that half as many bytes are read.
 """
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 
 from gen5astro.errors import ShapeError
 from gen5astro.kernels.median import is_finite
@@ -63,8 +62,18 @@ def gather(images, statistics, row, spec, *, step=None, element=None, out=None, 
     element = np.zeros(len(row), np.int64) if element is None else element
     element = _checked_numbers("element", element, len(row), 8 if square else 4)
     # Numba knows no float16.
-    stored = images.view(np.uint16) if images.dtype == np.float16 else images
-    _gather(stored, step, statistics, row, element, place, *stretch_terms(spec), out)
+    halves = images.dtype == np.float16
+    _gather(
+        images.view(np.uint16) if halves else images,
+        halves,
+        step,
+        statistics,
+        row,
+        element,
+        place,
+        *stretch_terms(spec),
+        out,
+    )
     return out
 
 
@@ -116,41 +125,34 @@ def _mark_not_finite(images, bad):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _gather(images, step, statistics, row, element, place, softening, clip, out):
+def _gather(images, halves, step, statistics, row, element, place, softening, clip, out):
     n_bands, height, width = out.shape[1:]
     room, stretched = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
     for i in range(len(row)):
         for band in range(n_bands):
             source, target = images[row[i], band].reshape(-1), out[place[i], band].reshape(-1)
             location, scale = statistics[row[i], band]
-            size = np.float32(1) if step is None else step[row[i], band]
             into = target if element[i] == 0 else stretched
-            _decode(source, size, room)
+            if step is not None:
+                _decode_codes(source, step[row[i], band], room)
+            elif halves:
+                _decode_halves(source, room)
+            else:
+                for k in range(len(source)):
+                    room[k] = source[k]
             stretch_room(room, location, scale, softening, clip, into)
             if element[i] != 0:
                 _turn(stretched, width, element[i], target)
 
 
-def _decode(source, size, room):
-    """Read pixels as float32, whatever they are stored as."""
-
-
-@overload(_decode, jit_options={"nogil": True, "error_model": "numpy", "fastmath": {"contract"}})
-def _decode_stored(source, size, room):
-    return {types.int16: _decode_codes, types.uint16: _decode_halves}.get(source.dtype, _copy)
-
-
-def _copy(source, size, room):
-    for k in range(len(source)):
-        room[k] = source[k]
-
-
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _decode_codes(source, size, room):
     for k in range(len(source)):
         room[k] = np.float32(source[k]) * size if source[k] != np.int16(-32768) else np.float32(np.nan)
 
 
-def _decode_halves(source, size, room):
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _decode_halves(source, room):
     """Widen the bits of float16: exponents move by 112, which a product does for subnormal ones as well."""
     for k in range(len(source)):
         bits = np.int32(source[k])
