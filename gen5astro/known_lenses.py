@@ -3,8 +3,6 @@
 A ctrl that is a lens teaches a network that lenses are no lenses, and its stamp shows two.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from gen5astro.io.pairs import Reject
@@ -86,10 +84,4 @@ class WithoutKnownLenses:
         ]
         kept = np.ones(len(block), bool)
         kept[located[met]] = False
-        return _choose(block, kept), sorted([*rejects, *found], key=lambda each: each.row)
-
-
-def _choose(block, kept):
-    arrays = {name: getattr(block, name)[kept] for name in ("stamp", "ctrl", "row", "digest", "census")}
-    psf = None if block.psf is None else block.psf[kept]
-    return replace(block, catalog={name: values[kept] for name, values in block.catalog.items()}, psf=psf, **arrays)
+        return block.choose(kept), sorted([*rejects, *found], key=lambda each: each.row)

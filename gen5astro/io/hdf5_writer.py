@@ -29,7 +29,7 @@ from gen5astro.io.hdf5_schema import (
     block_checksums,
     content_digest,
 )
-from gen5astro.io.pixels import IMAGES, copy_first, create_contiguous
+from gen5astro.io.pixels import IMAGES, copy_pairs, create_contiguous, runs
 
 __all__ = ["CubeWriter", "part_path", "shards_path"]
 
@@ -238,7 +238,7 @@ class CubeWriter:
         Parameters
         ----------
         split : str array, (n,)
-            Split of each pair, in the order of the input.
+            Split of each pair, in the order of the input; '' of one that shall not be in the cube.
         group : int64 array, (n,)
             Group of each pair.
         attributes : dict
@@ -253,16 +253,16 @@ class CubeWriter:
         """
         state = self._state
         state.sync()
-        order = np.argsort(state.shard, kind="stable")
-        index = self._index()
+        chosen = np.flatnonzero(split != "")
+        order = chosen[np.argsort(state.shard[chosen], kind="stable")]
+        index = self._index(order)
         with h5py.File(index, "r+") as file:
-            places = self._create(file, measure or {})
-        self._fill(index, places, np.argsort(order))
+            places = self._create(file, len(order), measure or {})
+        self._fill(index, places, order)
         with h5py.File(index, "r+") as file:
-            names, name_of_row = np.unique(split, return_inverse=True)
-            codes = np.array([SPLITS.index(each) for each in names])[name_of_row]
-            for name, values in (("split", codes), ("group", np.asarray(group))):
-                file.create_dataset(name, data=np.asarray(values[order], _dtype(name)))
+            codes = (split[order, None] == np.array(SPLITS)).argmax(axis=1)
+            for name, values in (("split", codes), ("group", np.asarray(group)[order])):
+                file.create_dataset(name, data=np.asarray(values, _dtype(name)))
             for name, values in (measure or {}).items():
                 file[f"measure/{_stored(name)}"][...] = _encoded(values[order])
             digest = file["digest"][...]
@@ -271,32 +271,32 @@ class CubeWriter:
                 if name in file:
                     file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
             content = content_digest(digest, file["row"][...])
-            digest_of_all = self._seal(file, {**attributes, "input_digest": content})
+            digest_of_all = self._seal(file, {**attributes, "input_digest": content, "n_ok": len(order)})
         self._publish(index)
         return digest_of_all
 
-    def _index(self):
+    def _index(self, order):
         """The file that becomes the cube, with its pixels in it, or naming the shards that they are in."""
         state, index = self._state, self.part / "index.h5"
         if self._shards is None:
-            whole = len(state) == self._n_rows
-            return state.paths[0] if whole else copy_first(state.paths[0], index, len(state))
+            whole = len(order) == self._n_rows
+            return state.paths[0] if whole else copy_pairs(state.paths[0], index, order)
+        shard, place = state.shard, state.place
         with h5py.File(index, "w", alignment_threshold=4096, alignment_interval=4096) as file:
             for name in IMAGES:
-                layout = h5py.VirtualLayout((len(state), *self._image_shape), "<f4")
+                layout = h5py.VirtualLayout((len(order), *self._image_shape), "<f4")
                 start = 0
-                for path, capacity, filled in zip(state.paths, state.capacity, state.filled, strict=True):
-                    if filled:
-                        where = f"{shards_path(self.path).name}/{path.name}"
-                        source = h5py.VirtualSource(where, name, (capacity, *self._image_shape))
-                        layout[start : start + filled] = source[:filled]
-                    start += filled
+                for number, (path, capacity) in enumerate(zip(state.paths, state.capacity, strict=True)):
+                    where = f"{shards_path(self.path).name}/{path.name}"
+                    source = h5py.VirtualSource(where, name, (capacity, *self._image_shape))
+                    for first, stop in runs(place[order[shard[order] == number]]):
+                        layout[start : start + stop - first] = source[first:stop]
+                        start += stop - first
                 file.create_virtual_dataset(name, layout)
         return index
 
-    def _create(self, file, measure):
+    def _create(self, file, count, measure):
         """Make the datasets that are filled block by block, and return the offset and type of each."""
-        count = len(self._state)
         lengths = {"n": count, "band": len(self._bands)}
         places = {}
         for name in _BY_BLOCK:
@@ -311,9 +311,8 @@ class CubeWriter:
             for name, kind in columns.items():
                 place = f"{folder}/{_stored(name)}"
                 if place in file:
-                    raise ColumnError(
-                        f"column {name!r}", got=f"a second {_stored(name)!r}", remedy="rename one of the two"
-                    )
+                    got = f"a second {_stored(name)!r}"
+                    raise ColumnError(f"column {name!r}", got=got, remedy="rename one of the two")
                 if folder == "catalog":
                     places[place] = create_contiguous(file, place, (count,), kind)
                 else:
@@ -321,8 +320,10 @@ class CubeWriter:
                 file[place].attrs["column"] = name
         return {name: (each.id.get_offset(), each.dtype, each.shape) for name, each in places.items()}
 
-    def _fill(self, index, places, place_of_pair):
+    def _fill(self, index, places, order):
         """Fill the datasets with what the journal holds, each pair at its place."""
+        place_of_pair = np.full(len(self._state), -1)
+        place_of_pair[order] = np.arange(len(order))
         maps = {
             name: np.memmap(index, np.dtype(dtype.str), "r+", offset, shape)
             for name, (offset, dtype, shape) in places.items()
@@ -330,13 +331,13 @@ class CubeWriter:
         done = 0
         for row, digest, fingerprint, statistics, catalog in self._state.blocks():
             at = place_of_pair[done : done + len(row)]
+            kept = at >= 0
             for name, values in zip(_BY_BLOCK, (row, digest, fingerprint, *statistics), strict=True):
-                maps[name][at] = values
+                maps[name][at[kept]] = values[kept]
             for name, values in catalog.items():
                 text = self._state.columns[name].text
-                maps[f"catalog/{_stored(name)}"][at] = (
-                    np.char.encode(values.astype(str), "utf-8", "replace") if text else values
-                )
+                encoded = np.char.encode(values.astype(str), "utf-8", "replace") if text else values
+                maps[f"catalog/{_stored(name)}"][at[kept]] = encoded[kept]
             done += len(row)
         for each in maps.values():
             each.flush()
@@ -348,8 +349,7 @@ class CubeWriter:
             "bands": ",".join(self._bands),
             "pixel_scale": self._pixel_scale,
             "n_in": self._n_rows,
-            "n_ok": len(self._state),
-            "n_rejected": self._n_rows - len(self._state),
+            "n_rejected": self._n_rows - attributes["n_ok"],
         }
         known = {**attributes, **own}
         known["cube_digest"] = cube_digest(file, known)

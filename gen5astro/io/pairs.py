@@ -4,7 +4,7 @@ A source knows its rows and hands out cheap references to blocks; `PairSource.re
 thread it is called. Rows that cannot be read come back as rejects, with their number and reason.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -101,6 +101,24 @@ class PairBlock:
 
     def __len__(self):
         return len(self.row)
+
+    def choose(self, rows):
+        """Take some of the pairs.
+
+        Parameters
+        ----------
+        rows : bool or int array
+            Which, as an index of an array.
+
+        Returns
+        -------
+        block : PairBlock
+            They.
+        """
+        catalog = {name: values[rows] for name, values in self.catalog.items()}
+        psf = None if self.psf is None else self.psf[rows]
+        arrays = {name: getattr(self, name)[rows] for name in ("stamp", "ctrl", "row", "digest", "census")}
+        return replace(self, catalog=catalog, psf=psf, **arrays)
 
 
 @dataclass(frozen=True)
