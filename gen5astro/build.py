@@ -28,7 +28,7 @@ from gen5astro.leakage import strata
 from gen5astro.measure import with_psf_sizes
 from gen5astro.shards import plan_shards
 from gen5astro.sky import effective_number
-from gen5astro.split_repair import write_moves
+from gen5astro.split_repair import Move, write_moves
 from gen5astro.splits import SPLITS, split_digest
 from gen5astro.table import MeasureTable, read_table
 from gen5astro.verdict import AUDIT_SCHEMA
@@ -116,7 +116,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         _check_audited(record, audit, _read_digest(row, digest, writer.rejects))
         guarded = widen_guard(config.build, source.shape, source.pixel_scale)
         known = None if old is None else known_splits(old, row)
-        split, group, moves = allot_pairs(catalog, digest, catalog["fingerprint"], guarded, known=known)
+        split, group, _ = allot_pairs(catalog, digest, catalog["fingerprint"], guarded, known=known)
         torn = torn_pairs(split, row, digest)
         keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
         attributes = {
@@ -132,12 +132,18 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         }
         measure = None if audit is None else _read_measure(audit, row, set(writer.column_names))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
-    if moves:
-        write_moves(moves, moves_path(out))
+    return _told(out, config)
+
+
+def _told(out, config):
+    """Say what is in the cube, and write down what a repair moved."""
+    with Cube(out) as cube:
+        summary = summarize_cube(cube, config.audit)
+    if summary["moved"]:
+        write_moves([Move(**each) for each in summary["moved"]], moves_path(out))
     else:
         moves_path(out).unlink(missing_ok=True)
-    with Cube(out) as cube:
-        return summarize_cube(cube, config.audit)
+    return summary
 
 
 def _finished(out, source, config):
@@ -147,8 +153,8 @@ def _finished(out, source, config):
         if any(cube.attributes[name] != value for name, value in asked.items()):
             got = "a cube of other pairs or with other settings"
             raise ExistsError(f"cube {out}", got=got, remedy="choose another place or pass --force")
-        shutil.rmtree(part_path(out), ignore_errors=True)
-        return summarize_cube(cube, config.audit)
+    shutil.rmtree(part_path(out), ignore_errors=True)
+    return _told(out, config)
 
 
 def _sizes(source, old):

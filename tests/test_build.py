@@ -324,6 +324,9 @@ def test_a_given_split_that_leaks_is_mended_and_what_was_moved_is_written_down(o
     with Cube(out) as cube:
         changed = cube.split != cube.catalog["region_split"]
         assert set(cube.catalog["host_id"][changed]) == {row["host"] for row in moved}
+    moves_path(out).unlink()
+    finished = build_cube(MemorySource(with_columns(pairs, region_split=given)), out, config=mending, resume=True)
+    assert finished["moved"] == pq.read_table(moves_path(out)).to_pylist() == moved
     build_cube(MemorySource(pairs), out, config=Config(), force=True)
     assert not moves_path(out).exists()
 
