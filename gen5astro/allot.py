@@ -7,6 +7,8 @@ import numpy as np
 
 from gen5astro.balance import compare_splits, split_quantities
 from gen5astro.errors import ConfigError
+from gen5astro.io.hdf5_schema import SPLITS
+from gen5astro.known_splits import torn_between
 from gen5astro.sky import group_objects
 from gen5astro.split_repair import repair_splits
 from gen5astro.splits import assign_splits, audit_splits, find_homes, map_given
@@ -54,9 +56,9 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
     Returns
     -------
     split : str array, (n,)
-        Split of each pair.
+        Split of each pair; with `known`, '' of a new pair that would leak in any.
     group : int64 array, (n,)
-        Group of each pair.
+        Group of each pair; -1 of one without a split.
     moves : list of Move
         What a repair moved; empty where none was asked for.
 
@@ -73,8 +75,17 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
             remedy="add --split given: a split that gen5astro assigns does not leak",
         )
     ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
-    twins = label_twins(digest, fingerprint)
-    group = group_objects(ra, dec, host_id, min_separation_arcsec=config.min_separation_arcsec, twins=twins)
+    twins, group = _group(ra, dec, host_id, digest, fingerprint, config)
+    if known is not None and config.split != "given":
+        hosts = np.where(host_id == "", -1, np.unique(host_id, return_inverse=True)[1])
+        kept = ~torn_between(known, np.array([ra, dec]), (hosts, twins), config.guard_arcsec)
+        if not kept.all():
+            # By itself: through it, others of its host would be between the splits too.
+            split, group = np.full(len(kept), "", np.array(SPLITS).dtype), np.full(len(kept), -1)
+            chosen = {name: values[kept] for name, values in catalog.items()}
+            known = known[kept]
+            split[kept], group[kept], moves = allot_pairs(chosen, digest[kept], fingerprint[kept], config, known=known)
+            return split, group, moves
     columns = {name: catalog.get(name) for name in ("region_split", "brickname")}
     split = assign_splits(ra, dec, host_id, config, groups=group, digest=digest, known=known, **columns)
     moves = []
@@ -82,7 +93,19 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
         split, moves = repair_splits(
             split, ra, dec, host_id, twins=twins, min_separation_arcsec=config.min_separation_arcsec
         )
+    kept = split != ""
+    if not kept.all():
+        # Through a pair that no split may have, hosts hung together that do not without it.
+        group = np.full(len(split), -1)
+        group[kept] = _group(ra[kept], dec[kept], host_id[kept], digest[kept], fingerprint[kept], config)[1]
     return split, group, moves
+
+
+def _group(ra, dec, host_id, digest, fingerprint, config):
+    """Twins, and the groups that they make with hosts and positions."""
+    twins = label_twins(digest, fingerprint)
+    separation = config.min_separation_arcsec
+    return twins, group_objects(ra, dec, host_id, min_separation_arcsec=separation, twins=twins)
 
 
 def describe_allotment(cube):

@@ -12,9 +12,11 @@ import numpy as np
 
 from gen5astro import __version__
 from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
+from gen5astro.appending import check_appending, known_splits, torn_pairs
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, ExistsError, FormatError, RejectedError, SchemaError
+from gen5astro.io.appended import AppendedPairs
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
 from gen5astro.io.hdf5_writer import part_path
 from gen5astro.io.records import read_record
@@ -27,7 +29,7 @@ from gen5astro.measure import with_psf_sizes
 from gen5astro.quantization import InForm
 from gen5astro.shards import plan_shards
 from gen5astro.sky import effective_number
-from gen5astro.split_repair import write_moves
+from gen5astro.split_repair import Move, write_moves
 from gen5astro.splits import SPLITS, split_digest
 from gen5astro.table import MeasureTable, read_table
 from gen5astro.verdict import AUDIT_SCHEMA
@@ -51,7 +53,8 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     Parameters
     ----------
     source : PairSource
-        The pairs.
+        The pairs. Of `gen5astro.io.appended.AppendedPairs`, those of the cube keep the split that they have; new ones
+        follow the hosts, the guard band and the cells of those, and one that would be between two splits is a reject.
     out : path-like
         The cube to write; it appears only when it is whole.
     config : Config
@@ -79,23 +82,27 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     RejectedError
         If too many rows, or all, cannot be used.
     SchemaError
-        If the audit is of other pairs, or of pixels in another form, or the build to resume is another one.
+        If the audit is of other pairs or of pixels in another form, the build to resume is another one, or the pairs
+        to append are of another kind.
     ConfigError
-        If the pairs cannot be split as asked, or the normalizer needs a ctrl.
+        If the pairs cannot be split as asked, or not as the cube to append to was, or the normalizer needs a ctrl.
     """
     out = Path(out)
     if config.normalize.kind == "pair":
         raise ConfigError(
             "normalize.kind", got="'pair'", expected="sky, standard or core", remedy="no ctrl exists at inference"
         )
+    old = source.old.cube if isinstance(source, AppendedPairs) else None
+    if old is not None:
+        check_appending(old, out, config, audit)
     if resume and not force and out.exists():
         return _finished(out, source, config)
     record = None if audit is None else read_audit(audit)
     _check_audit_form(record, audit, source, config.build.pixels)
+    if config.build.pixels != "float32":
+        source = _in_form(source, config.build.pixels, config.normalize.annulus_fraction)
     if config.build.known_lenses == "reject":
         source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
-    if config.build.pixels != "float32":
-        source = InForm(source, config.build.pixels, config.normalize.annulus_fraction)
     most = config.build.shard_pairs
     options = {
         "bands": source.bands,
@@ -104,7 +111,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         "pixels": config.build.pixels,
         # A cube of one file need not know where its pairs are before it reads them.
         "shards": plan_shards(*source.positions(), most) if source.n_rows > most else None,
-        "plan": {"input": source.label, "size": _size_of(source.label), "config": as_dict(config)},
+        "plan": {"input": source.label, "size": _sizes(source, old), "config": as_dict(config)},
     }
     with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:
         _stream(source, writer, config, threads, advance)
@@ -114,7 +121,10 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         by_row = np.argsort(row)
         _check_audited(record, audit, _read_digest(row, digest, writer.rejects))
         guarded = widen_guard(config.build, source.shape, source.pixel_scale)
-        split, group, moves = allot_pairs(catalog, digest, catalog["fingerprint"], guarded)
+        known = None if old is None else known_splits(old, row)
+        split, group, _ = allot_pairs(catalog, digest, catalog["fingerprint"], guarded, known=known)
+        torn = torn_pairs(split, row, digest)
+        keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),
@@ -122,18 +132,24 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
             "normalizer": _json(as_dict(config.normalize)),
             "config": _json(as_dict(config)),
             "audit": "" if record is None else _json(record),
-            "split_digest": split_digest(split[by_row], digest[by_row]),
+            "split_digest": split_digest(*(each[by_row][split[by_row] != ""] for each in (split, digest))),
             "code_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         measure = None if audit is None else _read_measure(audit, row, set(writer.column_names))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
-    if moves:
-        write_moves(moves, moves_path(out))
+    return _told(out, config)
+
+
+def _told(out, config):
+    """Say what is in the cube, and write down what a repair moved."""
+    with Cube(out) as cube:
+        summary = summarize_cube(cube, config.audit)
+    if summary["moved"]:
+        write_moves([Move(**each) for each in summary["moved"]], moves_path(out))
     else:
         moves_path(out).unlink(missing_ok=True)
-    with Cube(out) as cube:
-        return summarize_cube(cube, config.audit)
+    return summary
 
 
 def _finished(out, source, config):
@@ -143,8 +159,20 @@ def _finished(out, source, config):
         if any(cube.attributes[name] != value for name, value in asked.items()):
             got = "a cube of other pairs or with other settings"
             raise ExistsError(f"cube {out}", got=got, remedy="choose another place or pass --force")
-        shutil.rmtree(part_path(out), ignore_errors=True)
-        return summarize_cube(cube, config.audit)
+    shutil.rmtree(part_path(out), ignore_errors=True)
+    return _told(out, config)
+
+
+def _in_form(source, *options):
+    """The source with pixels as they will be stored; those of a cube that is appended to are so already."""
+    if isinstance(source, AppendedPairs):
+        return AppendedPairs(source.old.cube, InForm(source.new, *options))
+    return InForm(source, *options)
+
+
+def _sizes(source, old):
+    """What the files of the input, and of the cube to append to, are now."""
+    return _size_of(source.label) if old is None else [_size_of(source.new.label), _size_of(old.path)]
 
 
 def _size_of(label):

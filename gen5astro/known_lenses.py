@@ -5,7 +5,7 @@ A ctrl that is a lens teaches a network that lenses are no lenses, and its stamp
 
 import numpy as np
 
-from gen5astro.io.pairs import Reject, choose_pairs
+from gen5astro.io.pairs import Reject
 from gen5astro.sample import load_known_lenses
 from gen5astro.sky import nearest_object
 
@@ -84,4 +84,4 @@ class WithoutKnownLenses:
         ]
         kept = np.ones(len(block), bool)
         kept[located[met]] = False
-        return choose_pairs(block, kept), sorted([*rejects, *found], key=lambda each: each.row)
+        return block.choose(kept), sorted([*rejects, *found], key=lambda each: each.row)

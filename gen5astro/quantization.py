@@ -10,7 +10,7 @@ import numpy as np
 from gen5astro.io.forms import CORE_RADIUS_ARCSEC
 from gen5astro.io.hdf5_schema import datasets_of
 from gen5astro.io.ingest import PAIR, ingest_row
-from gen5astro.io.pairs import Reject, choose_pairs
+from gen5astro.io.pairs import Reject
 from gen5astro.kernels.aperture import aperture_weights, geometric_center
 from gen5astro.kernels.normalize import annulus_pixels
 from gen5astro.kernels.quantize import lattice_step, rounding_error, sky_scatter, to_lattice
@@ -69,7 +69,7 @@ class InForm:
         block = _with_pixels(
             block, after, {each.name: columns[each.name] for each in datasets_of(self.form, only=True)}
         )
-        return (block if kept.all() else choose_pairs(block, kept)), sorted(rejects, key=lambda each: each.row)
+        return (block if kept.all() else block.choose(kept)), sorted(rejects, key=lambda each: each.row)
 
     def _convert(self, block, before, sigma):
         if self.form == "float16":

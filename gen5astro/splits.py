@@ -19,12 +19,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from gen5astro.errors import ColumnError, ConfigError, FormatError, ShapeError
+from gen5astro.io.hdf5_schema import SPLITS
+from gen5astro.known_splits import settle
 from gen5astro.shares import deal_shares, hash_place
 from gen5astro.sky import chord, connect, distinct_places, group_objects, separation_arcsec, sky_cell, unit_vectors
 
 __all__ = ["SPLITS", "assign_splits", "audit_splits", "find_homes", "map_given", "split_digest"]
 
-SPLITS = ("train", "val", "test")
 _ALIASES = {
     "train": "train",
     "training": "train",
@@ -84,7 +85,10 @@ def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None
         groups = group_objects(ra, dec, host_id, min_separation_arcsec=config.min_separation_arcsec)
     columns = {"groups": groups, "brickname": brickname, "digest": digest}
     home, names = find_homes(ra, dec, host_id, config, **columns)
-    code, settled = _from_known(known, np.array([ra, dec], np.float64), groups, home, config.guard_arcsec)
+    code, settled = np.full(len(groups), -1), np.zeros(len(groups), bool)
+    if known is not None:
+        place = np.array([ra, dec], np.float64)
+        code, settled = settle(_known_codes(known, len(groups)), place, groups, home, config.guard_arcsec)
     if not settled.all():
         size = np.bincount(home[~settled], minlength=len(names))
         dealt = np.flatnonzero(size)
@@ -222,57 +226,13 @@ def _name(names, patches, values, kind):
     names[patches[rows]] = [f"{kind}:{each}" for each in values[rows].tolist()]
 
 
-def _from_known(known, place, groups, home, guard_arcsec):
-    """Return the code of each row's split and which rows have theirs settled; -1 where no split may have the row."""
-    n, groups = len(groups), np.asarray(groups)
-    code, settled = np.full(n, -1), np.zeros(n, bool)
-    if known is None:
-        return code, settled
+def _known_codes(known, n):
     known = np.asarray(known, dtype=str)
     if len(known) != n:
         raise ShapeError("known splits", got=f"{len(known)} rows", expected=f"{n}")
-    settled = known != ""
-    code[settled] = [SPLITS.index(each) for each in map_given(known[settled]).tolist()]
-    old, of_group = np.flatnonzero(settled), _splits_of(groups[settled], code[settled, None] == range(3), groups)
-    _follow(code, settled, np.flatnonzero(~settled), of_group[~settled])
-    # Old rows are where they are: only new ones, and what of the old is near each, decide where new ones may go.
-    new = np.flatnonzero(~settled)
-    near = _near_splits(place, code, new, guard_arcsec)
-    torn = _splits_of(groups[new], near, groups[new]).sum(axis=1) > 1
-    settled[new[torn]] = True
-    new, near = new[~torn], near[~torn]
-    patches = connect([groups[new]], *place[:, new], within_arcsec=guard_arcsec)
-    _follow(code, settled, new, _splits_of(patches, near, patches))
-    pairs = np.zeros((int(home.max(initial=-1)) + 1, len(SPLITS)), np.int64)
-    np.add.at(pairs, (home[old], code[old]), 1)
-    new = np.flatnonzero(~settled & pairs.any(axis=1)[home])
-    code[new], settled[new] = pairs.argmax(axis=1)[home[new]], True
-    return code, settled
-
-
-def _splits_of(labels, held, asked):
-    """Collect which splits the rows of each label hold, for the labels asked for: bool array, (len(asked), split)."""
-    splits = np.zeros((int(max(labels.max(initial=-1), asked.max(initial=-1))) + 1, len(SPLITS)), bool)
-    np.logical_or.at(splits, labels, held)
-    return splits[asked]
-
-
-def _follow(code, settled, rows, splits):
-    """Settle the rows that are tied to splits: in that split where it is one, in none where there are several."""
-    tied = splits.any(axis=1)
-    code[rows[tied]] = np.where(splits[tied].sum(axis=1) == 1, splits[tied].argmax(axis=1), -1)
-    settled[rows[tied]] = True
-
-
-def _near_splits(place, code, rows, guard_arcsec):
-    """Find which splits have a row within the guard band of some rows: bool array, (len(rows), split)."""
-    near = np.zeros((len(rows), len(SPLITS)), bool)
-    located = np.isfinite(place[:, rows]).all(axis=0)
-    for number in range(len(SPLITS)):
-        tree = cKDTree(unit_vectors(*distinct_places(*place[:, code == number])[0]))
-        distance, _ = tree.query(unit_vectors(*place[:, rows[located]]))
-        near[located, number] = distance <= chord(guard_arcsec)
-    return near
+    code = np.full(n, -1)
+    code[known != ""] = [SPLITS.index(each) for each in map_given(known[known != ""]).tolist()]
+    return code
 
 
 def _remedy(n_homes, fractions):

@@ -1,17 +1,8 @@
 """Sources of pairs that live in memory, for tests of what reads them."""
 
-import dataclasses
-
 import numpy as np
 
 from gen5astro.io.pairs import BlockRef, Reject
-
-
-def choose(block, rows):
-    """Take some pairs of a block, as a block."""
-    picked = {name: getattr(block, name)[rows] for name in ("stamp", "ctrl", "row", "digest", "census")}
-    picked["psf"] = None if block.psf is None else block.psf[rows]
-    return dataclasses.replace(block, catalog={name: each[rows] for name, each in block.catalog.items()}, **picked)
 
 
 class MemorySource:
@@ -32,4 +23,4 @@ class MemorySource:
     def read(self, ref):
         rows = np.arange(ref.start, ref.stop)
         bad = np.isin(rows, list(self.bad))
-        return choose(self.block, rows[~bad]), [Reject(int(row), self.bad[int(row)]) for row in rows[bad]]
+        return self.block.choose(rows[~bad]), [Reject(int(row), self.bad[int(row)]) for row in rows[bad]]

@@ -27,7 +27,7 @@ from gen5astro.settings import from_dict
 from gen5astro.splits import SPLITS
 from gen5astro.table import write_table
 from tests.factories import make_pairs
-from tests.sources import MemorySource, choose
+from tests.sources import MemorySource
 
 LENIENT = from_dict({"audit": {"max_reject_fraction": 0.5}})
 
@@ -118,7 +118,7 @@ def test_no_row_vanishes(out, pairs):
 
 
 def test_a_cube_takes_no_more_room_for_rows_that_were_rejected(tmp_path, pairs):
-    build_cube(MemorySource(choose(pairs, slice(0, 60))), tmp_path / "few.h5", config=LENIENT)
+    build_cube(MemorySource(pairs.choose(slice(0, 60))), tmp_path / "few.h5", config=LENIENT)
     bad = dict.fromkeys(range(60, 90), "torn")
     build_cube(MemorySource(pairs, bad=bad), tmp_path / "some.h5", config=LENIENT)
     sizes = [(tmp_path / f"{name}.h5").stat().st_size for name in ("few", "some")]
@@ -128,7 +128,7 @@ def test_a_cube_takes_no_more_room_for_rows_that_were_rejected(tmp_path, pairs):
 def test_a_row_that_the_source_loses_is_a_bug(out, pairs):
     class Losing(MemorySource):
         def read(self, ref):
-            return choose(self.block, slice(ref.start, ref.stop - 1)), []
+            return self.block.choose(slice(ref.start, ref.stop - 1)), []
 
     with pytest.raises(RuntimeError, match="90 rows in, but 89 good and 0 rejected"):
         build_cube(Losing(pairs), out, config=Config())
@@ -215,7 +215,7 @@ def test_an_audit_changes_nothing_that_is_trained_on(tmp_path, pairs):
 
 
 def test_the_digest_of_a_cube_changes_with_what_is_trained_on(tmp_path, pairs):
-    other = choose(pairs, slice(None))
+    other = pairs.choose(slice(None))
     other.catalog["theta_e_arcsec"] = other.catalog["theta_e_arcsec"] * 1.01
     configs = [Config(), Config(build=BuildConfig(split_seed=6)), Config(normalize=NormalizerSpec(softening=4.0))]
     digests = set()
@@ -227,7 +227,7 @@ def test_the_digest_of_a_cube_changes_with_what_is_trained_on(tmp_path, pairs):
 
 def test_measurements_beside_the_audit_are_joined_to_their_pairs(tmp_path, out, pairs):
     source = MemorySource(pairs, bad={7: "torn"})
-    audit = write_audit(tmp_path / "audit", choose(pairs, np.delete(np.arange(90), 7)))
+    audit = write_audit(tmp_path / "audit", pairs.choose(np.delete(np.arange(90), 7)))
     table, _ = measure_pairs(source, Config().measure)
     write_table(table, audit.with_name("measure.parquet"))
     build_cube(source, out, config=LENIENT, audit=audit)
@@ -243,7 +243,7 @@ def test_measurements_beside_the_audit_are_joined_to_their_pairs(tmp_path, out, 
 
 
 def test_an_audit_of_other_pairs_is_refused(tmp_path, out, pairs):
-    audit = write_audit(tmp_path / "audit", choose(pairs, slice(0, 89)))
+    audit = write_audit(tmp_path / "audit", pairs.choose(slice(0, 89)))
     with pytest.raises(SchemaError, match=r"got an audit of pairs .*run gen5astro audit-injection on these pairs"):
         build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
     assert not out.exists()
@@ -279,7 +279,7 @@ def test_a_normalizer_that_needs_a_ctrl_is_refused(out, pairs):
 
 
 def test_a_given_split_is_kept(out, pairs):
-    block = choose(pairs, slice(None))
+    block = pairs.choose(slice(None))
     block.catalog["region_split"] = np.resize(["train", "validation", "test"], 90)
     summary = build_cube(MemorySource(block), out, config=Config(build=BuildConfig(split="given")))
     assert {name: each["pairs"] for name, each in summary["splits"].items()} == {"train": 30, "val": 30, "test": 30}
@@ -287,7 +287,7 @@ def test_a_given_split_is_kept(out, pairs):
 
 
 def test_a_summary_is_plain_json_and_counts_every_pair(out, pairs):
-    block = choose(pairs, slice(None))
+    block = pairs.choose(slice(None))
     block.catalog["theta_e_arcsec"][:5] = np.nan
     block.catalog["ra"] = np.full(90, np.nan)
     summary = build_cube(MemorySource(block), out, config=Config())
@@ -324,6 +324,9 @@ def test_a_given_split_that_leaks_is_mended_and_what_was_moved_is_written_down(o
     with Cube(out) as cube:
         changed = cube.split != cube.catalog["region_split"]
         assert set(cube.catalog["host_id"][changed]) == {row["host"] for row in moved}
+    moves_path(out).unlink()
+    finished = build_cube(MemorySource(with_columns(pairs, region_split=given)), out, config=mending, resume=True)
+    assert finished["moved"] == pq.read_table(moves_path(out)).to_pylist() == moved
     build_cube(MemorySource(pairs), out, config=Config(), force=True)
     assert not moves_path(out).exists()
 

@@ -199,14 +199,18 @@ class BuildState:
         return sum(self._filled)
 
     @property
-    def filled(self):
-        """Pairs in each file: list of int."""
-        return list(self._filled)
-
-    @property
     def shard(self):
         """Number of the file that each pair is in, in the order of the input: int64 array, (n,)."""
         return np.concatenate(self._shard)
+
+    @property
+    def place(self):
+        """Place of each pair in its file: int64 array, (n,)."""
+        shard = self.shard
+        order = np.argsort(shard, kind="stable")
+        place = np.empty(len(shard), np.int64)
+        place[order] = np.arange(len(shard)) - np.repeat(np.cumsum(self._filled) - self._filled, self._filled)
+        return place
 
     def append(self, stop, block, shard, statistics, fingerprint, rejects):
         """Add a block.

@@ -96,17 +96,16 @@ class CubeSource:
             )
             for at in np.flatnonzero(~intact)
         ]
-        kept = slice(None) if intact.all() else intact
         columns = {**cube.catalog, "region_split": cube.split}
         block = PairBlock(
-            stamp=stamp[kept],
-            ctrl=ctrl[kept],
-            catalog={name: values[chosen][kept] for name, values in columns.items()},
-            row=row[kept],
-            digest=digest[kept],
-            census=census[kept],
+            stamp=stamp,
+            ctrl=ctrl,
+            catalog={name: values[chosen] for name, values in columns.items()},
+            row=row,
+            digest=digest,
+            census=census,
             bands=self.bands,
             pixel_scale=self.pixel_scale,
-            quantization={name: values[chosen][kept] for name, values in cube.quantization.items()} or None,
+            quantization={name: values[chosen] for name, values in cube.quantization.items()} or None,
         )
-        return block, rejects
+        return block if intact.all() else block.choose(intact), rejects

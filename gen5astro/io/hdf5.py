@@ -6,6 +6,7 @@ datasets' offsets. So a cube can be shared by threads, forked with, and pickled 
 
 import contextlib
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 
@@ -291,13 +292,19 @@ def _pieces(dataset, cube):
     """Path, offset and number of pairs of each file that a dataset of pixels lies in."""
     if not dataset.is_virtual:
         return [(cube, dataset.id.get_offset(), len(dataset))]
-    pieces = []
+    pieces, offsets = [], {}
+    image_bytes = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
     for source in sorted(dataset.virtual_sources(), key=lambda each: each.vspace.get_select_bounds()[0][0]):
         (first, *_), (last, *_) = source.vspace.get_select_bounds()
         path = cube.parent / source.file_name
-        if not path.is_file():
-            raise MissingFileError(f"shard {path}", got="nothing there", expected=f"a shard of {cube}")
-        pieces.append((path, _shard_offset(path, source.dset_name), int(last - first) + 1))
+        if path not in offsets:
+            if not path.is_file():
+                raise MissingFileError(f"shard {path}", got="nothing there", expected=f"a shard of {cube}")
+            offsets[path] = _shard_offset(path, source.dset_name)
+        begin = offsets[path]
+        if begin is not None:
+            begin += int(source.src_space.get_select_bounds()[0][0]) * image_bytes
+        pieces.append((path, begin, int(last - first) + 1))
     return pieces
 
 

@@ -7,7 +7,7 @@ from gen5astro.errors import ColumnError
 from gen5astro.io.hdf5_schema import DATASETS, datasets_of
 from gen5astro.io.pixels import create_contiguous
 
-__all__ = ["create_datasets", "encoded", "fill_datasets", "stored_name", "stored_type"]
+__all__ = ["create_datasets", "describe_datasets", "encoded", "fill_datasets", "stored_name", "stored_type"]
 
 _SPEC = {each.name: each for each in DATASETS}
 _BY_BLOCK = ("row", "digest", "fingerprint", "normalizer/stamp", "normalizer/ctrl")
@@ -66,7 +66,7 @@ def _by_block(form):
     return (*_BY_BLOCK, *(each.name for each in datasets_of(form, only=True)))
 
 
-def fill_datasets(path, places, state, place_of_pair):
+def fill_datasets(path, places, state, order):
     """Fill the datasets with what the journal holds, each pair at its place.
 
     Parameters
@@ -77,9 +77,11 @@ def fill_datasets(path, places, state, place_of_pair):
         From `create_datasets`.
     state : gen5astro.io.build_state.BuildState
         What is done.
-    place_of_pair : int64 array, (n,)
-        Where each pair goes, in the order of the input.
+    order : int64 array, (n,)
+        Number of the pair, in the order of the input, that each place gets.
     """
+    place_of_pair = np.full(len(state), -1)
+    place_of_pair[order] = np.arange(len(order))
     maps = {
         name: np.memmap(path, np.dtype(dtype.str), "r+", offset, shape)
         for name, (offset, dtype, shape) in places.items()
@@ -87,16 +89,32 @@ def fill_datasets(path, places, state, place_of_pair):
     done = 0
     for row, digest, fingerprint, statistics, catalog in state.blocks():
         at = place_of_pair[done : done + len(row)]
+        kept = at >= 0
         for name, values in zip(_by_block(state.form), (row, digest, fingerprint, *statistics), strict=True):
-            maps[name][at] = values
+            maps[name][at[kept]] = values[kept]
         for name, values in catalog.items():
             text = state.columns[name].text
-            maps[f"catalog/{stored_name(name)}"][at] = (
-                np.char.encode(values.astype(str), "utf-8", "replace") if text else values
-            )
+            texts = np.char.encode(values.astype(str), "utf-8", "replace") if text else values
+            maps[f"catalog/{stored_name(name)}"][at[kept]] = texts[kept]
         done += len(row)
     for each in maps.values():
         each.flush()
+
+
+def describe_datasets(file, form):
+    """Let each dataset of the schema say its unit and meaning.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The cube.
+    form : str
+        Form of its pixels; the unit of int16 codes is their step.
+    """
+    for name, spec in _SPEC.items():
+        if name in file:
+            unit = "step" if (spec.dtype, form) == ("pixels", "int16") else spec.unit
+            file[name].attrs.update(unit=unit, meaning=spec.meaning)
 
 
 def stored_type(name):

@@ -22,24 +22,29 @@ from gen5astro.errors import (
 )
 from gen5astro.io.build_state import BuildState
 from gen5astro.io.forms import stored_pixels, summarize_errors
-from gen5astro.io.hdf5_columns import create_datasets, encoded, fill_datasets, stored_name, stored_type
+from gen5astro.io.hdf5_columns import (
+    create_datasets,
+    describe_datasets,
+    encoded,
+    fill_datasets,
+    stored_name,
+    stored_type,
+)
 from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
-    DATASETS,
     SCHEMA_VERSION,
     SPLITS,
     block_checksums,
     content_digest,
     datasets_of,
 )
-from gen5astro.io.pixels import IMAGES, copy_first
+from gen5astro.io.pixels import IMAGES, copy_pairs, runs
 
 __all__ = ["CubeWriter", "part_path", "shards_path"]
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
-_SPEC = {each.name: each for each in DATASETS}
 
 
 def shards_path(path):
@@ -257,7 +262,7 @@ class CubeWriter:
         Parameters
         ----------
         split : str array, (n,)
-            Split of each pair, in the order of the input.
+            Split of each pair, in the order of the input; '' of one that shall not be in the cube.
         group : int64 array, (n,)
             Group of each pair.
         attributes : dict
@@ -272,45 +277,44 @@ class CubeWriter:
         """
         state = self._state
         state.sync()
-        order = np.argsort(state.shard, kind="stable")
-        index = self._index()
+        chosen = np.flatnonzero(split != "")
+        order = chosen[np.argsort(state.shard[chosen], kind="stable")]
+        index = self._index(order)
         with h5py.File(index, "r+") as file:
-            lengths = {"n": len(state), "band": len(self._bands)}
+            lengths = {"n": len(order), "band": len(self._bands)}
             places = create_datasets(file, self._form, lengths, state.columns, measure or {})
-        fill_datasets(index, places, state, np.argsort(order))
+        fill_datasets(index, places, state, order)
         with h5py.File(index, "r+") as file:
-            names, name_of_row = np.unique(split, return_inverse=True)
-            codes = np.array([SPLITS.index(each) for each in names])[name_of_row]
-            for name, values in (("split", codes), ("group", np.asarray(group))):
-                file.create_dataset(name, data=np.asarray(values[order], stored_type(name)))
+            codes = (split[order, None] == np.array(SPLITS)).argmax(axis=1)
+            for name, values in (("split", codes), ("group", np.asarray(group)[order])):
+                file.create_dataset(name, data=np.asarray(values, stored_type(name)))
             for name, values in (measure or {}).items():
                 file[f"measure/{stored_name(name)}"][...] = encoded(values[order])
             digest = file["digest"][...]
             file.create_dataset("checksum", data=np.asarray(block_checksums(digest), stored_type("checksum")))
-            for name, spec in _SPEC.items():
-                if name in file:
-                    file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
+            describe_datasets(file, self._form)
             content = content_digest(digest, file["row"][...])
-            digest_of_all = self._seal(file, {**attributes, "input_digest": content})
+            digest_of_all = self._seal(file, {**attributes, "input_digest": content, "n_ok": len(order)})
         self._publish(index)
         return digest_of_all
 
-    def _index(self):
+    def _index(self, order):
         """The file that becomes the cube, with its pixels in it, or naming the shards that they are in."""
         state, index = self._state, self.part / "index.h5"
         if self._shards is None:
-            whole = len(state) == self._n_rows
-            return state.paths[0] if whole else copy_first(state.paths[0], index, len(state))
+            whole = len(order) == self._n_rows
+            return state.paths[0] if whole else copy_pairs(state.paths[0], index, order)
+        shard, place = state.shard, state.place
         with h5py.File(index, "w", alignment_threshold=4096, alignment_interval=4096) as file:
             for name in IMAGES:
-                layout = h5py.VirtualLayout((len(state), *self._image_shape), stored_pixels(self._form))
+                layout = h5py.VirtualLayout((len(order), *self._image_shape), stored_pixels(self._form))
                 start = 0
-                for path, capacity, filled in zip(state.paths, state.capacity, state.filled, strict=True):
-                    if filled:
-                        where = f"{shards_path(self.path).name}/{path.name}"
-                        source = h5py.VirtualSource(where, name, (capacity, *self._image_shape), layout.dtype)
-                        layout[start : start + filled] = source[:filled]
-                    start += filled
+                for number, (path, capacity) in enumerate(zip(state.paths, state.capacity, strict=True)):
+                    where = f"{shards_path(self.path).name}/{path.name}"
+                    source = h5py.VirtualSource(where, name, (capacity, *self._image_shape), layout.dtype)
+                    for first, stop in runs(place[order[shard[order] == number]]):
+                        layout[start : start + stop - first] = source[first:stop]
+                        start += stop - first
                 file.create_virtual_dataset(name, layout)
         return index
 
@@ -323,8 +327,7 @@ class CubeWriter:
             "pixels": self._form,
             "quantization": _error_summary(file, self._form),
             "n_in": self._n_rows,
-            "n_ok": len(self._state),
-            "n_rejected": self._n_rows - len(self._state),
+            "n_rejected": self._n_rows - attributes["n_ok"],
         }
         known = {**attributes, **own}
         known["cube_digest"] = cube_digest(file, known)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs", "choose_pairs"]
+__all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,27 @@ class PairBlock:
     def __len__(self):
         return len(self.row)
 
+    def choose(self, rows):
+        """Take some of the pairs.
+
+        Parameters
+        ----------
+        rows : bool or int array
+            Which, as an index of an array.
+
+        Returns
+        -------
+        block : PairBlock
+            They.
+        """
+        columns = {
+            name: None if some is None else {each: values[rows] for each, values in some.items()}
+            for name, some in (("catalog", self.catalog), ("quantization", self.quantization))
+        }
+        psf = None if self.psf is None else self.psf[rows]
+        arrays = {name: getattr(self, name)[rows] for name in ("stamp", "ctrl", "row", "digest", "census")}
+        return replace(self, psf=psf, **columns, **arrays)
+
 
 @dataclass(frozen=True)
 class CutoutBlock:
@@ -141,30 +162,6 @@ class CutoutBlock:
 
     def __len__(self):
         return len(self.row)
-
-
-def choose_pairs(block, kept):
-    """Take some pairs of a block.
-
-    Parameters
-    ----------
-    block : PairBlock
-        The pairs.
-    kept : bool array, (n,)
-        Which to take.
-
-    Returns
-    -------
-    block : PairBlock
-        Those.
-    """
-    arrays = {name: getattr(block, name)[kept] for name in ("stamp", "ctrl", "row", "digest", "census")}
-    arrays["psf"] = None if block.psf is None else block.psf[kept]
-    columns = {
-        name: None if some is None else {each: values[kept] for each, values in some.items()}
-        for name, some in (("catalog", block.catalog), ("quantization", block.quantization))
-    }
-    return replace(block, **columns, **arrays)
 
 
 class PairSource(Protocol):

@@ -18,11 +18,12 @@ __all__ = [
     "IMAGES",
     "PixelFile",
     "StoredPixels",
-    "copy_first",
+    "copy_pairs",
     "create_contiguous",
     "keep_skeleton",
     "lay_out",
     "restore_skeleton",
+    "runs",
 ]
 
 IMAGES = ("stamp", "ctrl")
@@ -76,8 +77,8 @@ def lay_out(path, shape, dtype=_TYPE, attributes=None):
             create_contiguous(file, name, shape, dtype)
 
 
-def copy_first(path, target, count):
-    """Copy the first pairs to a file that has room for no more: a contiguous dataset cannot be shortened in place.
+def copy_pairs(path, target, chosen):
+    """Copy pairs to a file that has room for no more: a contiguous dataset cannot be shortened in place.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def copy_first(path, target, count):
         The file, from `lay_out`.
     target : path-like
         The file to make or replace.
-    count : int
-        Pairs to copy.
+    chosen : int array, (n,)
+        Which, rising.
 
     Returns
     -------
@@ -95,12 +96,33 @@ def copy_first(path, target, count):
     """
     with h5py.File(path, "r") as file:
         shape, dtype = file["stamp"].shape[1:], file["stamp"].dtype
-    lay_out(target, (count, *shape), dtype)
+    lay_out(target, (len(chosen), *shape), dtype)
     step = max(1, _COPY_BYTES // (dtype.itemsize * math.prod(shape)))
+    done = 0
     with PixelFile(path) as source, PixelFile(target) as copy:
-        for start in range(0, count, step):
-            copy.write(start, *source.read(start, min(start + step, count)))
+        for first, stop in runs(chosen):
+            for start in range(first, stop, step):
+                end = min(start + step, stop)
+                copy.write(done, *source.read(start, end))
+                done += end - start
     return target
+
+
+def runs(numbers):
+    """Find the runs of numbers without a gap.
+
+    Parameters
+    ----------
+    numbers : int array, (n,)
+        Rising.
+
+    Returns
+    -------
+    spans : list of tuple
+        First and end, one behind the last, of each run.
+    """
+    cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+    return [(int(each[0]), int(each[-1]) + 1) for each in np.split(np.asarray(numbers), cuts) if len(each)]
 
 
 def keep_skeleton(path):

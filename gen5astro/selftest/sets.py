@@ -233,7 +233,7 @@ class SourceSets:
         for ref in self.source.blocks(_BLOCK):
             if ((chosen >= ref.start) & (chosen < ref.stop)).any():
                 block, _ = self.source.read(ref)
-                yield _choose(block, np.isin(block.row, chosen))
+                yield block.choose(np.isin(block.row, chosen))
 
     def hosts_of(self, table):
         """Name the host of each pair.
@@ -249,16 +249,6 @@ class SourceSets:
             The same name in every set.
         """
         return self.group[np.searchsorted(self.rows, table["row"])].astype(str)
-
-
-def _choose(block, rows):
-    catalog = {name: values[rows] for name, values in block.catalog.items()}
-    psf = None if block.psf is None else block.psf[rows]
-    return _rebuilt(block, block.stamp[rows], block.ctrl[rows], catalog, block.row[rows], psf)
-
-
-def _rebuilt(block, stamp, ctrl, catalog, row, psf):
-    return pair_block(stamp, ctrl, catalog, row, bands=block.bands, pixel_scale=block.pixel_scale, psf=psf)
 
 
 def judge_set(sets, test, config):
@@ -319,7 +309,8 @@ def _planted(block, planted, rng):
     stamp, sky_sigma = block.stamp, measure_sky_sigma(block.ctrl)
     for name, strength in planted:
         stamp = apply_fault(stamp, block.ctrl, name=name, strength=strength, sky_sigma=sky_sigma, rng=rng)
-    return _rebuilt(block, stamp, block.ctrl, block.catalog, block.row, block.psf)
+    layout = {"bands": block.bands, "pixel_scale": block.pixel_scale, "psf": block.psf}
+    return pair_block(stamp, block.ctrl, block.catalog, block.row, **layout)
 
 
 def term_sums(table, hosts):

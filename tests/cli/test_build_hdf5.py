@@ -12,7 +12,6 @@ from gen5astro.cli import main
 from gen5astro.io.hdf5 import Cube, content_digest
 from gen5astro.io.parquet import PairWriter
 from tests.factories import make_pairs
-from tests.sources import choose
 
 
 def run(*arguments):
@@ -71,7 +70,7 @@ def test_a_given_split_needs_its_column(tmp_path, pairs):
 
 
 def test_a_given_split_is_taken(tmp_path, block):
-    some = choose(block, slice(None))
+    some = block.choose(slice(None))
     some.catalog["region_split"] = np.resize(["train", "valid", "test"], 60)
     with PairWriter(tmp_path / "pairs.parquet", block.bands, block.pixel_scale) as writer:
         writer.write(some)
@@ -82,7 +81,7 @@ def test_a_given_split_is_taken(tmp_path, block):
 
 
 def test_a_given_split_is_mended_and_the_moves_are_named(tmp_path, block):
-    some = choose(block, slice(None))
+    some = block.choose(slice(None))
     number = np.unique(block.catalog["host_id"], return_inverse=True)[1]
     some.catalog["region_split"] = np.array(["train", "val", "test"])[number % 3]
     some.catalog["region_split"][0] = "val" if some.catalog["region_split"][0] != "val" else "test"
@@ -151,3 +150,21 @@ def test_what_was_matched_assumed_and_rejected_is_said(tmp_path, pairs):
     refused = run(tmp_path / "cube.h5", "--out", tmp_path / "second.h5", "--pixel-scale", "0.2")
     assert refused.exit_code == 2
     assert "it states its own" in refused.stderr
+
+
+def test_pairs_are_appended_to_a_cube(tmp_path, block, pairs):
+    some = block.choose(np.arange(40))
+    with PairWriter(tmp_path / "some.parquet", block.bands, block.pixel_scale) as writer:
+        writer.write(some)
+    assert run(tmp_path / "some.parquet", "--out", tmp_path / "some.h5").exit_code == 0
+    result = run(pairs, "--append-to", tmp_path / "some.h5", "--out", tmp_path / "all.h5")
+    assert result.exit_code == 0, result.output
+    assert "60 of 100 rows (40 rejected)" in result.output
+    assert "row 40: the pair is in the cube already, as row 0" in result.output
+    with Cube(tmp_path / "some.h5") as old, Cube(tmp_path / "all.h5") as new:
+        splits = dict(zip(new.row, new.split, strict=True))
+        assert all(splits[row] == split for row, split in zip(old.row, old.split, strict=True))
+        np.testing.assert_array_equal(new.digest[np.argsort(new.row)], block.digest)
+    result = run(pairs, "--append-to", tmp_path / "none.h5", "--out", tmp_path / "more.h5")
+    assert result.exit_code == 2
+    assert "none.h5: got nothing there" in result.output
