@@ -118,13 +118,12 @@ class PairBlock:
         block : PairBlock
             They.
         """
-        columns = {
-            name: None if some is None else {each: values[rows] for each, values in some.items()}
-            for name, some in (("catalog", self.catalog), ("quantization", self.quantization))
-        }
+        catalog = {name: values[rows] for name, values in self.catalog.items()}
         psf = None if self.psf is None else self.psf[rows]
+        form = self.quantization
+        form = None if form is None else {name: values[rows] for name, values in form.items()}
         arrays = {name: getattr(self, name)[rows] for name in ("stamp", "ctrl", "row", "digest", "census")}
-        return replace(self, psf=psf, **columns, **arrays)
+        return replace(self, catalog=catalog, psf=psf, quantization=form, **arrays)
 
 
 @dataclass(frozen=True)
