@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from benchmarks.batches import RandomBatches, TrainingBatches
+from benchmarks.batches import CodeBatches, HalfBatches, RandomBatches, TrainingBatches
 from benchmarks.bootstrap import Bootstrap
 from benchmarks.comparison import compare
 from benchmarks.injection import Injection
@@ -53,6 +53,8 @@ COMPARISONS = (
     IngestPlanes,
     RandomBatches,
     TrainingBatches,
+    HalfBatches,
+    CodeBatches,
     SkyMatch,
     Injection,
     Grouping,

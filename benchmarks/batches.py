@@ -7,8 +7,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.comparison import Comparison, Peer
 from gen5astro.config import NormalizerSpec
+from gen5astro.io.forms import decode, encode
 from gen5astro.kernels.gather import gather
-from gen5astro.kernels.normalize import MAD_TO_SIGMA, normalizer_statistics
+from gen5astro.kernels.normalize import MAD_TO_SIGMA, annulus_pixels, normalizer_statistics
+from gen5astro.kernels.quantize import lattice_step, sky_scatter, to_lattice
 
 BATCH = 256
 STORED = 4096
@@ -122,13 +124,58 @@ class TrainingBatches(Batches):
             last = batch
         return last.numpy()
 
+    def read(self, row):
+        """Images of a batch."""
+        return torch.from_numpy(np.take(self.images, row, axis=0))
+
     def time_batched(self):
         for row, element in zip(self.batches("time_batched"), self.elements, strict=False):
-            images = torch.from_numpy(np.take(self.images, row, axis=0))
+            images = self.read(row)
             location, scale = torch.from_numpy(self.statistics[row].astype(np.float32))[..., None, None].unbind(2)
             images = torch.asinh((images - location) / (scale * SPEC.softening))
             batch = turned_batch(images, element[: len(row)])
         return batch.numpy()
+
+
+class HalfBatches(TrainingBatches):
+    """The same of float16, decoded on the way."""
+
+    name = "training batches of 256, float16"
+    form = "float16"
+    peers = {
+        "time_float32": Peer("the same of the decoded float32", 1.0),
+        "time_batched": Peer("torch, whole batches, stored statistics", 11.0, share=0.5, tolerance=1e-5),
+    }
+
+    def setup(self):
+        super().setup()
+        self.step = None
+        if self.form == "int16":
+            sigma = sky_scatter(self.images, annulus_pixels(self.images.shape, (0.75, 1.0)))
+            self.step = lattice_step(self.images, self.images, sigma)
+            self.images = to_lattice(self.images, self.step, np.arange(len(self.images), dtype=np.uint64))
+        self.stored = encode(self.images, self.form, self.step)
+        self.images = decode(self.stored, self.step)
+
+    def time_gen5astro(self):
+        for row, element in zip(self.order, self.elements, strict=True):
+            batch = gather(self.stored, self.statistics, row, SPEC, step=self.step, element=element)
+        return batch
+
+    def time_float32(self):
+        return super().time_gen5astro()
+
+    def read(self, row):
+        """Images of a batch, decoded by PyTorch."""
+        images = torch.from_numpy(np.take(self.stored, row, axis=0)).float()
+        return images if self.step is None else images * torch.from_numpy(self.step[row])[..., None, None]
+
+
+class CodeBatches(HalfBatches):
+    """The same of int16."""
+
+    name = "training batches of 256, int16"
+    form = "int16"
 
 
 def normalized(image):
