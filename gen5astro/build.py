@@ -26,6 +26,7 @@ from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.known_lenses import WithoutKnownLenses
 from gen5astro.leakage import strata
 from gen5astro.measure import with_psf_sizes
+from gen5astro.quantization import InForm
 from gen5astro.shards import plan_shards
 from gen5astro.sky import effective_number
 from gen5astro.split_repair import Move, write_moves
@@ -81,7 +82,8 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     RejectedError
         If too many rows, or all, cannot be used.
     SchemaError
-        If the audit is of other pairs, the build to resume is another one, or the pairs to append are of another kind.
+        If the audit is of other pairs or of pixels in another form, the build to resume is another one, or the pairs
+        to append are of another kind.
     ConfigError
         If the pairs cannot be split as asked, or not as the cube to append to was, or the normalizer needs a ctrl.
     """
@@ -96,6 +98,9 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     if resume and not force and out.exists():
         return _finished(out, source, config)
     record = None if audit is None else read_audit(audit)
+    _check_audit_form(record, audit, source, config.build.pixels)
+    if config.build.pixels != "float32":
+        source = _in_form(source, config.build.pixels, config.normalize.annulus_fraction)
     if config.build.known_lenses == "reject":
         source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
     most = config.build.shard_pairs
@@ -103,6 +108,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         "bands": source.bands,
         "shape": source.shape,
         "pixel_scale": source.pixel_scale,
+        "pixels": config.build.pixels,
         # A cube of one file need not know where its pairs are before it reads them.
         "shards": plan_shards(*source.positions(), most) if source.n_rows > most else None,
         "plan": {"input": source.label, "size": _sizes(source, old), "config": as_dict(config)},
@@ -155,6 +161,13 @@ def _finished(out, source, config):
             raise ExistsError(f"cube {out}", got=got, remedy="choose another place or pass --force")
     shutil.rmtree(part_path(out), ignore_errors=True)
     return _told(out, config)
+
+
+def _in_form(source, *options):
+    """The source with pixels as they will be stored; those of a cube that is appended to are so already."""
+    if isinstance(source, AppendedPairs):
+        return AppendedPairs(source.old.cube, InForm(source.new, *options))
+    return InForm(source, *options)
 
 
 def _sizes(source, old):
@@ -254,6 +267,18 @@ def _read_digest(row, digest, rejects):
     return content_digest(np.concatenate([digest, others]), every)
 
 
+def _check_audit_form(record, path, source, form):
+    """Refuse at once an audit of pixels before they get another form: it is of other pixels."""
+    if record is None or form in ("float32", getattr(source, "form", None)):
+        return
+    raise SchemaError(
+        f"audit {path}",
+        got="an audit of the pixels as they are before they are stored",
+        expected=f"one of a cube of {form} pixels, where that cube is what is built from",
+        remedy="build without --audit, audit the cube, and build it again from the cube with --audit and --split given",
+    )
+
+
 def _check_audited(record, path, input_digest):
     """Refuse an audit of other pixels."""
     if record is None:
@@ -323,6 +348,8 @@ def summarize_cube(cube, config):
         "image_shape": list(cube.shape),
         "pixel_scale": cube.pixel_scale,
         "zero_point": attributes["zero_point"],
+        "pixels": cube.form,
+        "pixel_error": cube.pixel_error,
         "counts": {name: attributes[name] for name in ("n_in", "n_ok", "n_rejected")},
         "splits": {name: _count(split == name, group) for name in SPLITS},
         **describe_allotment(cube),

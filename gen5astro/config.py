@@ -115,6 +115,11 @@ class BuildConfig:
         "reject pairs whose ctrl is a known lens (within audit.known_lens_radius_arcsec), or keep them",
         choices=("reject", "keep"),
     )
+    pixels: str = _key(
+        "float32",
+        "form of the stored pixels: float32 (lossless), float16, or int16 (dithered at 1/16 of the sky noise)",
+        choices=("float32", "float16", "int16"),
+    )
     block: int = _key(256, "pairs read and written at a time", within=_COUNT)
     shard_pairs: int = _key(50_000, "pairs of one file; of more, each file holds neighbors on the sky", within=_COUNT)
 

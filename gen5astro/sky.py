@@ -190,10 +190,13 @@ def connect(labels, ra, dec, *, within_arcsec):
     n = n_nodes = len(at)
     first, second = [], []
     for node in (at, *labels):
-        member = np.argwhere(node >= 0)[:, 0]
+        member, label = np.argwhere(node >= 0)[:, 0], node[node >= 0]
+        if label.max(initial=-1) >= node.size:
+            # Labels of a damaged file may be of any size, and the graph has a node for each number up to the largest.
+            label = np.unique(label, return_inverse=True)[1]
         first.append(member)
-        second.append(n_nodes + node[node >= 0])
-        n_nodes += int(node.max(initial=-1)) + 1
+        second.append(n_nodes + label)
+        n_nodes += int(label.max(initial=-1)) + 1
     first.append(n + close[:, 0])
     second.append(n + close[:, 1])
     edges = np.concatenate(first), np.concatenate(second)

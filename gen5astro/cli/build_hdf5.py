@@ -17,11 +17,18 @@ from gen5astro.cli._common import FILE, claim_file, common_options, progress, re
     help="By host and cell of the sky, by host and brickname, or the column region_split.",
 )
 @click.option("--repair", is_flag=True, help="Mend a given split that leaks by moving the fewest hosts.")
+@click.option(
+    "--pixels",
+    type=click.Choice(["float32", "float16", "int16"]),
+    help="Form of the stored pixels: as they came, or in half the room with an error that is stated.",
+)
 @click.option("--append-to", type=FILE, help="Cube whose pairs the new one holds too, each in the split that it has.")
 @click.option("--resume", is_flag=True, help="Go on with a build that was interrupted.")
 @reading_options
 @common_options("build", spread=True, rejects=True)
-def command(pairs, out, audit, split, repair, append_to, resume, reading, config, threads, quiet, as_json, force):
+def command(
+    pairs, out, audit, split, repair, pixels, append_to, resume, reading, config, threads, quiet, as_json, force
+):
     """Build the training cube of audited pairs.
 
     PAIRS is what audit-injection takes. Pixels keep their physical flux; the statistics of the normalizer are stored
@@ -43,7 +50,8 @@ def command(pairs, out, audit, split, repair, append_to, resume, reading, config
     from gen5astro.io.rejects import rejects_note, rejects_path
     from gen5astro.report.cube import moved_text, print_cube
 
-    chosen = ({} if split is None else {"split": split}) | ({"repair": True} if repair else {})
+    given = {"split": split, "repair": repair or None, "pixels": pixels}
+    chosen = {name: value for name, value in given.items() if value is not None}
     config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
     claim_file(out, force=force or resume)
     source = open_pairs(pairs, **reading)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro.errors import ColumnError, ExistsError, SchemaError
-from gen5astro.io.hdf5_schema import SHARD_SCHEMA
+from gen5astro.io.forms import decode, encode, stored_pixels
+from gen5astro.io.hdf5_schema import SHARD_SCHEMA, datasets_of
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.journal import Journal
 from gen5astro.io.pairs import Reject
@@ -64,6 +65,8 @@ class BuildState:
         Pairs that each file of pixels must have room for.
     shape : tuple of int
         ``(band, y, x)`` of an image.
+    form : str
+        Form in which pixels are stored.
     sharded : bool
         Whether the files are shards, or the one is the cube itself.
     plan : dict
@@ -90,8 +93,9 @@ class BuildState:
         If the folder is that of another build.
     """
 
-    def __init__(self, folder, capacity, shape, *, sharded, plan, resume=False, force=False):
+    def __init__(self, folder, capacity, shape, *, form, sharded, plan, resume=False, force=False):
         self.folder, self.shape, self.sharded = Path(folder), tuple(shape), sharded
+        self.form, self._added = form, [each.name for each in datasets_of(form, only=True)]
         self.capacity = [int(each) for each in capacity]
         self.done, self.rejects, self.columns = 0, [], {}
         self._filled, self._shard = [0] * len(self.capacity), []
@@ -135,7 +139,8 @@ class BuildState:
         self.folder.mkdir()
         (self.folder / "shards").mkdir()
         for path, capacity in zip(self.paths, self.capacity, strict=True):
-            lay_out(path, (capacity, *self.shape), {"schema": SHARD_SCHEMA} if self.sharded else {})
+            attributes = {"schema": SHARD_SCHEMA} if self.sharded else {}
+            lay_out(path, (capacity, *self.shape), stored_pixels(self.form), attributes)
         if not self.sharded:
             keep_skeleton(self.paths[0])
         (self.folder / "journal").touch()
@@ -164,7 +169,9 @@ class BuildState:
         digest = record["digest"]
         for number, chosen, start in self._places(record["shard"]):
             expected = digest[chosen]
-            for at, images in enumerate(self.files[number].read(start, start + len(expected))):
+            step = record[_added_key("step")][chosen] if "step" in self._added else None
+            for at, stored in enumerate(self.files[number].read(start, start + len(expected))):
+                images = decode(stored, step)
                 found = [ingest_row(image, np.empty(image.shape, np.float32))[1] for image in images]
                 if found != expected[:, at].tolist():
                     return False
@@ -213,7 +220,7 @@ class BuildState:
         stop : int
             Rows of the input that are done with now.
         block : PairBlock
-            Good pairs, in the order of the input.
+            Good pairs, in the order of the input; pixels are in the form of the cube.
         shard : int array, (n,)
             Number of the file that each belongs into.
         statistics : tuple of float64 array, (n, band, 2)
@@ -236,10 +243,13 @@ class BuildState:
         if len(block):
             record |= dict(zip(_STATISTICS, statistics, strict=True))
             record["fingerprint"] = np.asarray(fingerprint, np.uint64)
+            record |= {_added_key(name): block.quantization[name] for name in self._added}
             record["names"] = np.array(list(block.catalog), "U")
             record |= {f"column_{at}": _as_column(values) for at, values in enumerate(block.catalog.values())}
         for number, chosen, start in self._places(record["shard"]):
-            self.files[number].write(start, block.stamp[chosen], block.ctrl[chosen])
+            step = block.quantization["step"][chosen] if "step" in self._added else None
+            images = (encode(each[chosen], self.form, step) for each in (block.stamp, block.ctrl))
+            self.files[number].write(start, *images)
         self._count(record)
         self.journal.append(record)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
@@ -265,14 +275,14 @@ class BuildState:
         fingerprint : uint64 array, (n, 4)
             Of each ctrl.
         statistics : list of float64 array, (n, band, 2)
-            Of each stamp, and of each ctrl.
+            Of each stamp, and of each ctrl; and what the form of the pixels brings, in the order of the schema.
         catalog : dict of float64 or str array, (n,)
             Columns.
         """
         for record in self.journal:
             if "synced" not in record and len(record["row"]):
                 catalog = {name: record[f"column_{at}"] for at, name in enumerate(record["names"].tolist())}
-                statistics = [record[name] for name in _STATISTICS]
+                statistics = [record[name] for name in (*_STATISTICS, *map(_added_key, self._added))]
                 own = (record[name] for name in ("row", "digest", "fingerprint"))
                 yield *own, statistics, catalog
 
@@ -286,6 +296,10 @@ class BuildState:
         """Remove the folder."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _added_key(name):
+    return name.replace("/", "_")
 
 
 def _as_column(values):

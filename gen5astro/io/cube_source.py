@@ -32,6 +32,7 @@ class CubeSource:
         self.bands = self.cube.bands
         self.shape = self.cube.shape
         self.pixel_scale = self.cube.pixel_scale
+        self.form = self.cube.form
         self.survey = self.cube.attributes["survey"]
         self.label = str(self.cube.path)
         self.notes = ()
@@ -105,5 +106,6 @@ class CubeSource:
             census=census,
             bands=self.bands,
             pixel_scale=self.pixel_scale,
+            quantization={name: values[chosen] for name, values in cube.quantization.items()} or None,
         )
         return block if intact.all() else block.choose(intact), rejects

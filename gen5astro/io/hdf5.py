@@ -15,9 +15,20 @@ import numpy as np
 
 from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
-from gen5astro.io.hdf5_schema import ATTRIBUTES, DATASETS, SCHEMA_VERSION, SHARD_SCHEMA, SPLITS, content_digest
+from gen5astro.io.forms import stored_pixels
+from gen5astro.io.hdf5_schema import (
+    ATTRIBUTES,
+    DATASETS,
+    FORMS,
+    OLDER,
+    SCHEMA_VERSION,
+    SHARD_SCHEMA,
+    SPLITS,
+    content_digest,
+    datasets_of,
+)
 from gen5astro.io.hdf5_writer import CubeWriter
-from gen5astro.io.pixels import ShardedPixels
+from gen5astro.io.pixels import StoredPixels
 from gen5astro.settings import from_dict
 
 __all__ = ["ATTRIBUTES", "DATASETS", "SCHEMA_VERSION", "Cube", "CubeWriter", "content_digest"]
@@ -45,6 +56,8 @@ class Cube:
         ``(y, x)`` of every image.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    form : str
+        How pixels are stored: float32, float16 or int16.
 
     Raises
     ------
@@ -62,6 +75,9 @@ class Cube:
             self.attributes = _read_attributes(file, self.path)
             self.bands = tuple(self.attributes["bands"].split(","))
             self.pixel_scale = self.attributes["pixel_scale"]
+            self.form = self.attributes.get("pixels", "float32")
+            if self.form not in FORMS:
+                raise _damaged(self.path, f"attribute pixels: {self.form!r}")
             self._length = self.attributes["n_ok"]
             self.shape = tuple(file["stamp"].shape[2:])
             self._check_datasets(file)
@@ -121,15 +137,13 @@ class Cube:
 
     def _check_datasets(self, file):
         lengths = {"n": self._length, "band": len(self.bands), "y": self.shape[0], "x": self.shape[1]}
-        for spec in DATASETS:
+        for spec in datasets_of(self.form):
             if "*" in spec.name or spec.name == "checksum":
                 continue
             expected = tuple(lengths.get(axis, axis) for axis in spec.axes)
-            dataset = file[spec.name]
-            if dataset.shape != expected or dataset.dtype != np.dtype(spec.dtype):
-                raise _damaged(
-                    self.path, f"/{spec.name} of {dataset.dtype} {dataset.shape}, not {spec.dtype} {expected}"
-                )
+            dataset, kind = file[spec.name], self.form if spec.dtype == "pixels" else spec.dtype
+            if dataset.shape != expected or dataset.dtype != np.dtype(kind):
+                raise _damaged(self.path, f"/{spec.name} of {dataset.dtype} {dataset.shape}, not {kind} {expected}")
         row = file["row"][...]
         if np.any(np.diff(row) <= 0) and np.any(np.diff(np.sort(row)) == 0):
             raise _damaged(self.path, "/row with one row twice")
@@ -140,7 +154,7 @@ class Cube:
 
     def _check_pieces(self):
         """Refuse pieces that do not add up to all pairs, and offsets that the mapping could not follow."""
-        image_bytes = 4 * len(self.bands) * self.shape[0] * self.shape[1]
+        image_bytes = stored_pixels(self.form).itemsize * len(self.bands) * self.shape[0] * self.shape[1]
         for name, pieces in self._pieces.items():
             if sum(count for _, _, count in pieces) != len(self):
                 raise _damaged(self.path, f"/{name} with shards that do not add up to {len(self):,} pairs")
@@ -154,10 +168,10 @@ class Cube:
 
     def _map(self, name):
         pieces, shape = self._pieces[name], (len(self.bands), *self.shape)
-        if len(pieces) == 1:
+        if len(pieces) == 1 and self.form == "float32":
             path, offset, count = pieces[0]
             return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=(count, *shape))
-        return ShardedPixels(pieces, shape)
+        return StoredPixels(pieces, shape, stored_pixels(self.form), self.step)
 
     @property
     def files(self):
@@ -175,13 +189,23 @@ class Cube:
 
     @cached_property
     def stamp(self):
-        """Hosts with arcs [nanomaggy]: read-only float32 (n, band, y, x), a memory map, or many (`ShardedPixels`)."""
+        """Hosts with arcs [nanomaggy]: read-only float32 (n, band, y, x), a memory map or `StoredPixels` over some."""
         return self._map("stamp")
 
     @cached_property
     def ctrl(self):
         """The same hosts without arcs [nanomaggy], as `stamp`."""
         return self._map("ctrl")
+
+    @cached_property
+    def quantization(self):
+        """What the form of the pixels brings: dict of float32 array, (n, band, ...); empty for float32."""
+        return {each.name: self._read(each.name) for each in datasets_of(self.form, only=True)}
+
+    @property
+    def step(self):
+        """Step of the pixels of each pair and band [nanomaggy]: float32 array, (n, band); None but for int16."""
+        return self.quantization.get("step")
 
     @cached_property
     def catalog(self):
@@ -235,6 +259,11 @@ class Cube:
     def normalizer_spec(self):
         """The `NormalizerSpec` that the statistics were taken with."""
         return from_dict(self._json("normalizer"), NormalizerSpec)
+
+    @property
+    def pixel_error(self):
+        """How large the error of the pixels is, from `summarize_errors`: dict, or None for float32."""
+        return self._json("quantization") if self.form != "float32" else None
 
     @property
     def config(self):
@@ -297,7 +326,7 @@ def _read_attributes(file, path):
         raise FormatError(
             f"cube {path}", got="an HDF5 file without a schema", expected="a finished file of gen5astro build-hdf5"
         )
-    if schema != SCHEMA_VERSION:
+    if schema != SCHEMA_VERSION and schema not in OLDER:
         writer = file.attrs.get("code_version", "another version")
         raise SchemaError(
             f"cube {path}",
@@ -305,10 +334,11 @@ def _read_attributes(file, path):
             expected=SCHEMA_VERSION,
             remedy=f"it was written by gen5astro {writer}: build it again from its pairs, or read it with that version",
         )
-    missing = [each.name for each in ATTRIBUTES if each.name not in file.attrs]
+    known = [each for each in ATTRIBUTES if each.name not in OLDER.get(schema, ())]
+    missing = [each.name for each in known if each.name not in file.attrs]
     if missing:
         raise _damaged(path, f"no attribute {missing[0]}")
-    return {each.name: each.dtype(file.attrs[each.name]) for each in ATTRIBUTES}
+    return {each.name: each.dtype(file.attrs[each.name]) for each in known}
 
 
 def _decoded(values):

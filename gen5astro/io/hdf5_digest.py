@@ -8,6 +8,7 @@ import numpy as np
 __all__ = ["cube_digest", "seal_digest"]
 
 _IDENTITY = ("schema", "bands", "pixel_scale", "zero_point", "survey", "n_in", "normalizer", "split_digest")
+_IDENTITY += ("pixels", "quantization")
 _PIXELS = ("stamp", "ctrl")
 _ROWS = 1 << 16
 
@@ -28,7 +29,7 @@ def cube_digest(file, attributes):
         SHA-256, hexadecimal: two cubes share it if a network cannot tell them apart.
     """
     hashed = hashlib.sha256()
-    for name in _IDENTITY:
+    for name in (each for each in _IDENTITY if each in attributes):
         hashed.update(f"{name}={attributes[name]}\n".encode())
     for name in _datasets(file):
         if name not in (*_PIXELS, "checksum") and not name.startswith("measure/"):

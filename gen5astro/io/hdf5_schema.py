@@ -12,6 +12,8 @@ __all__ = [
     "ATTRIBUTES",
     "CHECKSUM_BLOCK",
     "DATASETS",
+    "FORMS",
+    "OLDER",
     "SCHEMA_VERSION",
     "SHARD_SCHEMA",
     "SPLITS",
@@ -19,12 +21,16 @@ __all__ = [
     "Dataset",
     "block_checksums",
     "content_digest",
+    "datasets_of",
 ]
 
-SCHEMA_VERSION = "gen5astro-cube/2"
+SCHEMA_VERSION = "gen5astro-cube/3"
 SHARD_SCHEMA = "gen5astro-shard/1"
 SPLITS = ("train", "val", "test")
 CHECKSUM_BLOCK = 256
+FORMS = ("float32", "float16", "int16")
+#: Versions that are read as well, and the attributes that they lack: their pixels are float32.
+OLDER = {"gen5astro-cube/2": ("pixels", "quantization")}
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,15 @@ class Dataset:
     name : str
         Path in the file; ``*`` stands for any column.
     dtype : str
-        Type of an element; ``column`` is a number or fixed-length UTF-8 text.
+        Type of an element; ``column`` is a number or fixed-length UTF-8 text, ``pixels`` the form of the cube.
     axes : tuple of str or int
         Length of each axis: ``n`` pairs, ``band``, ``y``, ``x``, ``block`` or a number; ``...`` for whatever follows.
     unit : str
         Unit; '' where there is none.
     meaning : str
         What it holds.
+    forms : tuple of str
+        Forms of cubes that have it.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Dataset:
     axes: tuple
     unit: str
     meaning: str
+    forms: tuple = FORMS
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,15 @@ class Attribute:
 
 
 _IMAGE = ("n", "band", "y", "x")
+_LOSSY = FORMS[1:]
 
 #: Every dataset, in the order in which the format page lists them.
 DATASETS = (
     Dataset(
-        "stamp", "float32", _IMAGE, "nmgy", "host with arc, physical flux, never normalized; contiguous, or in shards"
+        "stamp", "pixels", _IMAGE, "nmgy", "host with arc, physical flux, never normalized; contiguous, or in shards"
     ),
-    Dataset("ctrl", "float32", _IMAGE, "nmgy", "the same host without the arc; contiguous, or in shards"),
+    Dataset("ctrl", "pixels", _IMAGE, "nmgy", "the same host without the arc; contiguous, or in shards"),
+    Dataset("step", "float32", ("n", "band"), "nmgy", "of int16 pixels: flux = code * step, in float32", ("int16",)),
     Dataset("catalog/*", "column", ("n",), "", "a column of the input's catalog; NaN or '' where a value is missing"),
     Dataset("split", "uint8", ("n",), "", f"0 {SPLITS[0]}, 1 {SPLITS[1]}, 2 {SPLITS[2]}"),
     Dataset("group", "int64", ("n",), "", "objects on one host or close on the sky have one label, from 0"),
@@ -97,7 +108,7 @@ DATASETS = (
         "",
         "number of the row in the input, from 0; each once",
     ),
-    Dataset("digest", "uint64", ("n", 2), "", "XXH64, seed 0, of the little-endian bytes of stamp[i] and of ctrl[i]"),
+    Dataset("digest", "uint64", ("n", 2), "", "XXH64, seed 0, of stamp[i] and of ctrl[i] as little-endian float32"),
     Dataset(
         "fingerprint",
         "uint64",
@@ -113,6 +124,23 @@ DATASETS = (
         f"of the stamps and ctrls of each {CHECKSUM_BLOCK} pairs: first 8 bytes of BLAKE2b over their digests",
     ),
     Dataset(
+        "quantization/stamp",
+        "float32",
+        ("n", "band", 2),
+        "nmgy",
+        "error of stamp in its form: rms of a pixel, and of the flux within 1 arcsec of the center",
+        _LOSSY,
+    ),
+    Dataset("quantization/ctrl", "float32", ("n", "band", 2), "nmgy", "the same of ctrl", _LOSSY),
+    Dataset(
+        "quantization/noise",
+        "float32",
+        ("n", "band", 2),
+        "nmgy",
+        "sky noise of ctrl before: of a pixel (1.4826 MAD of the annulus), and of that flux",
+        _LOSSY,
+    ),
+    Dataset(
         "measure/*", "column", ("n", "..."), "", "a column of the audit's measurements, where an audit was embedded"
     ),
 )
@@ -125,6 +153,8 @@ ATTRIBUTES = (
     Attribute("zero_point", float, "AB magnitude of a flux of 1, 22.5"),
     Attribute("survey", str, "name of the survey, or ''"),
     Attribute("input", str, "what the cube was built from"),
+    Attribute("pixels", str, "form of stamp and ctrl: float32, float16 or int16"),
+    Attribute("quantization", str, "JSON: how large the error of that form is, or '' for float32"),
     Attribute("n_in", int, "rows of the input"),
     Attribute("n_ok", int, "pairs in the cube; n_in = n_ok + n_rejected"),
     Attribute("n_rejected", int, "rows that could not be used, or were left out on purpose"),
@@ -140,6 +170,24 @@ ATTRIBUTES = (
     Attribute("code_version", str, "version of gen5astro that wrote the file"),
     Attribute("created", str, "time of writing, ISO 8601, UTC"),
 )
+
+
+def datasets_of(form, *, only=False):
+    """Return the datasets of a cube by the form of its pixels.
+
+    Parameters
+    ----------
+    form : str
+        One of `FORMS`.
+    only : bool
+        Whether to leave out those that every form has.
+
+    Returns
+    -------
+    datasets : tuple of Dataset
+        In the order of `DATASETS`.
+    """
+    return tuple(each for each in DATASETS if form in each.forms and not (only and each.forms == FORMS))
 
 
 def content_digest(digests, row):

@@ -1,6 +1,7 @@
 """Write a cube: pixels stream through, a kill loses nothing, and the file appears only when it is whole."""
 
 import contextlib
+import json
 import math
 import os
 import shutil
@@ -20,23 +21,30 @@ from gen5astro.errors import (
     SchemaError,
 )
 from gen5astro.io.build_state import BuildState
+from gen5astro.io.forms import stored_pixels, summarize_errors
+from gen5astro.io.hdf5_columns import (
+    create_datasets,
+    describe_datasets,
+    encoded,
+    fill_datasets,
+    stored_name,
+    stored_type,
+)
 from gen5astro.io.hdf5_digest import cube_digest, seal_digest
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
-    DATASETS,
     SCHEMA_VERSION,
     SPLITS,
     block_checksums,
     content_digest,
+    datasets_of,
 )
-from gen5astro.io.pixels import IMAGES, copy_pairs, create_contiguous, runs
+from gen5astro.io.pixels import IMAGES, copy_pairs, runs
 
 __all__ = ["CubeWriter", "part_path", "shards_path"]
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
-_SPEC = {each.name: each for each in DATASETS}
-_BY_BLOCK = ("row", "digest", "fingerprint", "normalizer/stamp", "normalizer/ctrl")
 
 
 def shards_path(path):
@@ -89,6 +97,8 @@ class CubeWriter:
         ``(y, x)`` of every image.
     pixel_scale : float
         Pixel scale [arcsec / pix].
+    pixels : {'float32', 'float16', 'int16'}
+        Form in which pixels are stored.
     shards : gen5astro.shards.ShardPlan, optional
         How pairs are put into several files by position; without it the cube is one file.
     plan : dict, optional
@@ -110,18 +120,32 @@ class CubeWriter:
         If the disk has no room for it.
     """
 
-    def __init__(self, path, n_rows, *, bands, shape, pixel_scale, shards=None, plan=None, force=False, resume=False):
+    def __init__(
+        self,
+        path,
+        n_rows,
+        *,
+        bands,
+        shape,
+        pixel_scale,
+        pixels="float32",
+        shards=None,
+        plan=None,
+        force=False,
+        resume=False,
+    ):
         self.path = Path(path)
         self._n_rows = n_rows
         self._bands, self._pixel_scale = tuple(bands), float(pixel_scale)
         self._image_shape = (len(self._bands), *map(int, shape))
-        self._shards = shards
+        self._shards, self._form = shards, pixels
         self._plan = {
             "schema": SCHEMA_VERSION,
             "n_rows": n_rows,
             "shape": self._image_shape,
             "bands": list(self._bands),
             "pixel_scale": self._pixel_scale,
+            "pixels": pixels,
             "shards": None if shards is None else shards.first_cell.tolist(),
             **(plan or {}),
         }
@@ -141,7 +165,7 @@ class CubeWriter:
         return part_path(self.path)
 
     def _check_room(self):
-        needed = 2 * 4 * self._n_rows * math.prod(self._image_shape)
+        needed = 2 * stored_pixels(self._form).itemsize * self._n_rows * math.prod(self._image_shape)
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise Gen5Error(
@@ -157,9 +181,8 @@ class CubeWriter:
         if sharded and self._again["resume"] and self.part.exists() and not (self.part / "shards").exists():
             # Killed between the two renames of `_publish`: the shards have left, and the index has not.
             os.replace(shards_path(self.path), self.part / "shards")
-        self._state = BuildState(
-            self.part, capacity, self._image_shape, sharded=sharded, plan=self._plan, **self._again
-        )
+        layout = {"form": self._form, "sharded": sharded, "plan": self._plan}
+        self._state = BuildState(self.part, capacity, self._image_shape, **layout, **self._again)
         return self
 
     def __exit__(self, _kind, error, _trace):
@@ -190,7 +213,8 @@ class CubeWriter:
         stop : int
             Rows of the input that are done with now.
         block : PairBlock
-            Good pairs, in the order of the input.
+            Good pairs, in the order of the input; their pixels are in the form of the cube, and `quantization` says
+            what that form needs.
         statistics : tuple of float64 array, (n, band, 2)
             What the normalizer takes from each stamp, and from each ctrl [nanomaggy].
         fingerprint : uint64 array, (n, 4)
@@ -257,19 +281,18 @@ class CubeWriter:
         order = chosen[np.argsort(state.shard[chosen], kind="stable")]
         index = self._index(order)
         with h5py.File(index, "r+") as file:
-            places = self._create(file, len(order), measure or {})
-        self._fill(index, places, order)
+            lengths = {"n": len(order), "band": len(self._bands)}
+            places = create_datasets(file, self._form, lengths, state.columns, measure or {})
+        fill_datasets(index, places, state, order)
         with h5py.File(index, "r+") as file:
             codes = (split[order, None] == np.array(SPLITS)).argmax(axis=1)
             for name, values in (("split", codes), ("group", np.asarray(group)[order])):
-                file.create_dataset(name, data=np.asarray(values, _dtype(name)))
+                file.create_dataset(name, data=np.asarray(values, stored_type(name)))
             for name, values in (measure or {}).items():
-                file[f"measure/{_stored(name)}"][...] = _encoded(values[order])
+                file[f"measure/{stored_name(name)}"][...] = encoded(values[order])
             digest = file["digest"][...]
-            file.create_dataset("checksum", data=np.asarray(block_checksums(digest), _dtype("checksum")))
-            for name, spec in _SPEC.items():
-                if name in file:
-                    file[name].attrs.update(unit=spec.unit, meaning=spec.meaning)
+            file.create_dataset("checksum", data=np.asarray(block_checksums(digest), stored_type("checksum")))
+            describe_datasets(file, self._form)
             content = content_digest(digest, file["row"][...])
             digest_of_all = self._seal(file, {**attributes, "input_digest": content, "n_ok": len(order)})
         self._publish(index)
@@ -284,63 +307,16 @@ class CubeWriter:
         shard, place = state.shard, state.place
         with h5py.File(index, "w", alignment_threshold=4096, alignment_interval=4096) as file:
             for name in IMAGES:
-                layout = h5py.VirtualLayout((len(order), *self._image_shape), "<f4")
+                layout = h5py.VirtualLayout((len(order), *self._image_shape), stored_pixels(self._form))
                 start = 0
                 for number, (path, capacity) in enumerate(zip(state.paths, state.capacity, strict=True)):
                     where = f"{shards_path(self.path).name}/{path.name}"
-                    source = h5py.VirtualSource(where, name, (capacity, *self._image_shape))
+                    source = h5py.VirtualSource(where, name, (capacity, *self._image_shape), layout.dtype)
                     for first, stop in runs(place[order[shard[order] == number]]):
                         layout[start : start + stop - first] = source[first:stop]
                         start += stop - first
                 file.create_virtual_dataset(name, layout)
         return index
-
-    def _create(self, file, count, measure):
-        """Make the datasets that are filled block by block, and return the offset and type of each."""
-        lengths = {"n": count, "band": len(self._bands)}
-        places = {}
-        for name in _BY_BLOCK:
-            shape = tuple(lengths.get(axis, axis) for axis in _SPEC[name].axes)
-            places[name] = create_contiguous(file, name, shape, _dtype(name))
-        kinds = {
-            name: h5py.string_dtype("utf-8", column.width) if column.text else np.dtype("<f8")
-            for name, column in self._state.columns.items()
-        }
-        for folder, columns in (("catalog", kinds), ("measure", measure)):
-            file.create_group(folder, track_order=True)
-            for name, kind in columns.items():
-                place = f"{folder}/{_stored(name)}"
-                if place in file:
-                    got = f"a second {_stored(name)!r}"
-                    raise ColumnError(f"column {name!r}", got=got, remedy="rename one of the two")
-                if folder == "catalog":
-                    places[place] = create_contiguous(file, place, (count,), kind)
-                else:
-                    file.create_dataset(place, kind.shape, _encoded(kind[:1]).dtype)
-                file[place].attrs["column"] = name
-        return {name: (each.id.get_offset(), each.dtype, each.shape) for name, each in places.items()}
-
-    def _fill(self, index, places, order):
-        """Fill the datasets with what the journal holds, each pair at its place."""
-        place_of_pair = np.full(len(self._state), -1)
-        place_of_pair[order] = np.arange(len(order))
-        maps = {
-            name: np.memmap(index, np.dtype(dtype.str), "r+", offset, shape)
-            for name, (offset, dtype, shape) in places.items()
-        }
-        done = 0
-        for row, digest, fingerprint, statistics, catalog in self._state.blocks():
-            at = place_of_pair[done : done + len(row)]
-            kept = at >= 0
-            for name, values in zip(_BY_BLOCK, (row, digest, fingerprint, *statistics), strict=True):
-                maps[name][at[kept]] = values[kept]
-            for name, values in catalog.items():
-                text = self._state.columns[name].text
-                encoded = np.char.encode(values.astype(str), "utf-8", "replace") if text else values
-                maps[f"catalog/{_stored(name)}"][at[kept]] = encoded[kept]
-            done += len(row)
-        for each in maps.values():
-            each.flush()
 
     def _seal(self, file, attributes):
         """Write the attributes, the schema last."""
@@ -348,6 +324,8 @@ class CubeWriter:
             "schema": SCHEMA_VERSION,
             "bands": ",".join(self._bands),
             "pixel_scale": self._pixel_scale,
+            "pixels": self._form,
+            "quantization": _error_summary(file, self._form),
             "n_in": self._n_rows,
             "n_rejected": self._n_rows - attributes["n_ok"],
         }
@@ -374,21 +352,10 @@ class CubeWriter:
         self._state.remove()
 
 
-def _dtype(name):
-    return np.dtype(_SPEC[name].dtype).newbyteorder("<")
-
-
-def _stored(name):
-    return name.replace("/", "_")
-
-
-def _encoded(values):
-    """Return a column as HDF5 stores it: little-endian numbers, or UTF-8 of fixed length."""
-    if values.dtype.kind != "U":
-        return values.astype(values.dtype.newbyteorder("<"))
-    text = np.char.encode(values, "utf-8", "replace")
-    kind = h5py.string_dtype("utf-8", max(text.dtype.itemsize, 1))
-    return text.astype(f"S{kind.itemsize}").view(kind)
+def _error_summary(file, form):
+    """What the form does to the pixels, as JSON; '' for one that leaves them as they are."""
+    errors = {each.name: file[each.name][...] for each in datasets_of(form, only=True)}
+    return json.dumps(summarize_errors(errors), sort_keys=True) if errors else ""
 
 
 def _sync(path):

@@ -87,6 +87,8 @@ class PairBlock:
     psf : float32 array, (n, band, k, k), optional
         PSF of each pair, where the input has one for each object: of sum 1, on pixels of the images, k odd. NaN in a
         row that has none.
+    quantization : dict of float32 array, (n, band, ...), optional
+        Where the pixels are in a form of a cube other than float32: what that form brings, by dataset of the cube.
     """
 
     stamp: np.ndarray
@@ -98,6 +100,7 @@ class PairBlock:
     bands: tuple[str, ...]
     pixel_scale: float
     psf: np.ndarray | None = None
+    quantization: dict[str, np.ndarray] | None = None
 
     def __len__(self):
         return len(self.row)
@@ -115,10 +118,13 @@ class PairBlock:
         block : PairBlock
             They.
         """
-        catalog = {name: values[rows] for name, values in self.catalog.items()}
+        columns = {
+            name: None if some is None else {each: values[rows] for each, values in some.items()}
+            for name, some in (("catalog", self.catalog), ("quantization", self.quantization))
+        }
         psf = None if self.psf is None else self.psf[rows]
         arrays = {name: getattr(self, name)[rows] for name in ("stamp", "ctrl", "row", "digest", "census")}
-        return replace(self, catalog=catalog, psf=psf, **arrays)
+        return replace(self, psf=psf, **columns, **arrays)
 
 
 @dataclass(frozen=True)

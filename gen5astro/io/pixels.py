@@ -12,10 +12,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from gen5astro.io.forms import decode
+
 __all__ = [
     "IMAGES",
     "PixelFile",
-    "ShardedPixels",
+    "StoredPixels",
     "copy_pairs",
     "create_contiguous",
     "keep_skeleton",
@@ -55,7 +57,7 @@ def create_contiguous(group, name, shape, dtype):
     return group.create_dataset(name, shape, dtype, dcpl=creation)
 
 
-def lay_out(path, shape, attributes=None):
+def lay_out(path, shape, dtype=_TYPE, attributes=None):
     """Make a file with room for the stamps and ctrls of some pairs.
 
     Parameters
@@ -64,13 +66,15 @@ def lay_out(path, shape, attributes=None):
         The file.
     shape : tuple of int
         ``(n, band, y, x)``.
+    dtype : numpy.dtype
+        How a pixel is stored.
     attributes : dict, optional
         Of the root group.
     """
     with h5py.File(path, "w", alignment_threshold=4096, alignment_interval=4096) as file:
         file.attrs.update(attributes or {})
         for name in IMAGES:
-            create_contiguous(file, name, shape, _TYPE)
+            create_contiguous(file, name, shape, dtype)
 
 
 def copy_pairs(path, target, chosen):
@@ -91,9 +95,9 @@ def copy_pairs(path, target, chosen):
         The same.
     """
     with h5py.File(path, "r") as file:
-        shape = file["stamp"].shape[1:]
-    lay_out(target, (len(chosen), *shape))
-    step = max(1, _COPY_BYTES // (_TYPE.itemsize * math.prod(shape)))
+        shape, dtype = file["stamp"].shape[1:], file["stamp"].dtype
+    lay_out(target, (len(chosen), *shape), dtype)
+    step = max(1, _COPY_BYTES // (dtype.itemsize * math.prod(shape)))
     done = 0
     with PixelFile(path) as source, PixelFile(target) as copy:
         for first, stop in runs(chosen):
@@ -169,7 +173,7 @@ class PixelFile:
     def __init__(self, path):
         self.path = Path(path)
         with h5py.File(self.path, "r") as file:
-            self.shape = file["stamp"].shape
+            self.shape, self.dtype = file["stamp"].shape, file["stamp"].dtype
             self._offsets = [file[name].id.get_offset() for name in IMAGES]
         self._file = os.open(self.path, os.O_RDWR)
 
@@ -192,11 +196,11 @@ class PixelFile:
         ----------
         start : int
             Place of the first.
-        stamp, ctrl : float32 array, (n, band, y, x)
-            Their images [nanomaggy].
+        stamp, ctrl : array, (n, band, y, x)
+            Their images, of the type of the file.
         """
         for offset, images in zip(self._offsets, (stamp, ctrl), strict=True):
-            content = memoryview(np.ascontiguousarray(images, _TYPE)).cast("B")
+            content = memoryview(np.ascontiguousarray(images, self.dtype)).cast("B")
             at = offset + start * (content.nbytes // max(len(images), 1))
             while content:
                 written = os.pwrite(self._file, content, at)
@@ -212,13 +216,13 @@ class PixelFile:
 
         Returns
         -------
-        stamp, ctrl : float32 array, (n, band, y, x)
+        stamp, ctrl : array, (n, band, y, x)
             As they were written; what never was is anything.
         """
         shape = (stop - start, *self.shape[1:])
-        size = int(np.prod(shape[1:])) * _TYPE.itemsize
+        size = int(np.prod(shape[1:])) * self.dtype.itemsize
         return tuple(
-            np.frombuffer(os.pread(self._file, size * shape[0], offset + start * size), _TYPE).reshape(shape)
+            np.frombuffer(os.pread(self._file, size * shape[0], offset + start * size), self.dtype).reshape(shape)
             for offset in self._offsets
         )
 
@@ -227,8 +231,10 @@ class PixelFile:
         os.fdatasync(self._file)
 
 
-class ShardedPixels:
-    """Images that lie in many files, as one read-only array; rows are read from the files' memory maps.
+class StoredPixels:
+    """Images as one read-only array of float32, in however many files and whatever form they lie.
+
+    Rows are read from the files' memory maps, and what is asked for is decoded.
 
     Parameters
     ----------
@@ -236,11 +242,16 @@ class ShardedPixels:
         ``(path, offset, count)`` of each file, in the order of the rows.
     shape : tuple of int
         ``(band, y, x)`` of an image.
+    stored : numpy.dtype
+        How a pixel is stored.
+    step : float32 array, (n, band), optional
+        Steps of int16 pixels [nanomaggy].
     """
 
-    def __init__(self, pieces, shape):
-        self._maps = [np.memmap(path, _TYPE, "r", offset, (count, *shape)) for path, offset, count in pieces]
+    def __init__(self, pieces, shape, stored=_TYPE, step=None):
+        self._maps = [np.memmap(path, stored, "r", offset, (count, *shape)) for path, offset, count in pieces]
         self._ends = np.cumsum([len(each) for each in self._maps]).tolist()
+        self._stored, self._step = stored, step
         self.shape = (self._ends[-1] if self._ends else 0, *shape)
         self.dtype = _TYPE
         self.ndim = len(self.shape)
@@ -250,11 +261,11 @@ class ShardedPixels:
 
     @property
     def maps(self):
-        """Images of each file, in the order of the rows: tuple of read-only float32 array, (m, band, y, x)."""
+        """What each file holds, in the order of the rows: tuple of read-only array, (m, band, y, x), as stored."""
         return tuple(self._maps)
 
     def __array__(self, dtype=None, copy=None):
-        return np.concatenate(self._maps).astype(dtype or _TYPE, copy=False)
+        return self._span(0, len(self), 1).astype(dtype or _TYPE, copy=False)
 
     def __getitem__(self, key):
         rows, *rest = key if isinstance(key, tuple) else (key,)
@@ -262,41 +273,36 @@ class ShardedPixels:
             row = rows + len(self) if rows < 0 else rows
             if not 0 <= row < len(self):
                 raise IndexError(f"row {rows} of {len(self)}")
-            images = self._image(int(row))
-        elif isinstance(rows, slice):
+            image = self._span(int(row), int(row) + 1, 1)[0]
+            return image[tuple(rest)] if rest else image
+        if isinstance(rows, slice):
             images = self._span(*rows.indices(len(self)))
         else:
             images = self._gather(np.arange(len(self))[np.asarray(rows)])
-            return images[(slice(None), *rest)] if rest else images
-        return (
-            images[tuple(rest)]
-            if rest and isinstance(rows, (int, np.integer))
-            else images[(slice(None), *rest)]
-            if rest
-            else images
-        )
+        return images[(slice(None), *rest)] if rest else images
 
-    def _image(self, row):
-        piece = bisect.bisect_right(self._ends, row)
-        return self._maps[piece][row - self._ends[piece] + len(self._maps[piece])]
+    def _decoded(self, stored, rows):
+        return decode(stored, None if self._step is None else self._step[rows])
 
     def _span(self, start, stop, step):
         if step != 1:
             return self._gather(np.arange(start, stop, step))
-        parts, begin = [], 0
-        for images, end in zip(self._maps, self._ends, strict=True):
-            if start < end and stop > begin:
-                parts.append(images[max(start - begin, 0) : stop - begin])
-            begin = end
+        parts = []
+        for at in range(bisect.bisect_right(self._ends, start), len(self._maps)):
+            begin = self._ends[at] - len(self._maps[at])
+            if begin >= stop:
+                break
+            parts.append(self._maps[at][max(start - begin, 0) : stop - begin])
         if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]), _TYPE)
+            return self._decoded(parts[0], slice(start, stop))
+        stored = np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]), self._stored)
+        return self._decoded(stored, slice(start, max(start, stop)))
 
     def _gather(self, rows):
-        out = np.empty((len(rows), *self.shape[1:]), _TYPE)
+        out = np.empty((len(rows), *self.shape[1:]), self._stored)
         piece = np.searchsorted(self._ends, rows, side="right")
         for number in np.unique(piece):
             chosen = np.flatnonzero(piece == number)
             first = self._ends[number] - len(self._maps[number])
             out[chosen] = self._maps[number][rows[chosen] - first]
-        return out
+        return self._decoded(out, rows)

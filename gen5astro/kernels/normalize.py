@@ -32,6 +32,7 @@ __all__ = [
     "normalizer_statistics",
     "region_statistics",
     "stretch_pixels",
+    "stretch_room",
     "stretch_terms",
 ]
 
@@ -328,6 +329,22 @@ def stretch_pixels(pixels, location, scale, softening, clip, room, out):
     """
     for k in range(len(pixels)):
         room[k] = pixels[k]
+    stretch_room(room, location, scale, softening, clip, out)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def stretch_room(room, location, scale, softening, clip, out):
+    """Scale, stretch and clip pixels that are near already.
+
+    Parameters
+    ----------
+    room : float32 array, (m,)
+        Fluxes [nanomaggy].
+    location, scale, softening, clip : float64
+        As of `stretch_pixels`.
+    out : float32 array, (m,)
+        Where the result goes; `room` itself is allowed.
+    """
     bound = np.float32(clip)
     most = np.float32(location)
     rest = np.float32(location - np.float64(most))

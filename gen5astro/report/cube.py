@@ -80,6 +80,7 @@ def _overview(summary):
         "pairs": f"{counts['n_ok']:,} of {counts['n_in']:,} rows ({counts['n_rejected']:,} rejected)",
         "images": f"{', '.join(summary['bands'])}; {height} x {width} pix of {summary['pixel_scale']:g} arcsec",
         "size": f"{summary['bytes'] / 1e6:,.1f} MB" + (f" in {summary['shards']} shards" if summary["shards"] else ""),
+        "pixels": _pixels(summary["pixels"], summary["pixel_error"]),
         "input": summary["input"],
         "columns": ", ".join(summary["columns"]),
         "normalizer": _normalizer(summary["normalizer"]),
@@ -92,6 +93,21 @@ def _overview(summary):
         "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
     }
     return rows_table(rows)
+
+
+def _pixels(form, error):
+    """Say in which form pixels are stored, and how large its error is."""
+    if error is None:
+        return f"{form}, as they came"
+    shown = [
+        f"{what} {number(spread['median'])} (99.9 %: {number(spread['p99_9'])}, largest {number(spread['max'])}) {unit}"
+        for what, spread, unit in (
+            ("rms", error["rms_sky_sigma"], "of the sky noise"),
+            (f"flux within {error['core_radius_arcsec']:g} arcsec", error["core_flux_sigma"], "of its sky noise"),
+            ("or", error["core_flux_nmgy"], "nmgy"),
+        )
+    ]
+    return f"{form}; median error: {'; '.join(shown)}"
 
 
 def _normalizer(spec):

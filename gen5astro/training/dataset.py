@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gen5astro.errors import ConfigError, FormatError, closest
-from gen5astro.io.pixels import ShardedPixels
+from gen5astro.io.pixels import StoredPixels
 from gen5astro.kernels.gather import gather, not_finite
 
 __all__ = ["BatchPlan", "PairReader", "draw_by_host", "plan_epoch"]
@@ -157,6 +157,7 @@ class PairReader:
         self.channels = view.channels(cube.bands)
         self._pixels = (_maps(cube.ctrl), _maps(cube.stamp))
         self._ends = np.cumsum([len(images) for images in self._pixels[0]])
+        self._step = cube.step
         self._statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
 
     def read(self, row, label, element=None):
@@ -203,10 +204,11 @@ class PairReader:
             chosen, images = np.flatnonzero(piece == number), self._pixels[member][number]
             first = self._ends[number] - len(images)
             statistics = self._statistics[member][first : first + len(images)]
+            step = None if self._step is None else self._step[first : first + len(images)]
             turned = {"element": element[chosen], "out": out, "place": place[chosen]}
-            gather(images, statistics, row[chosen] - first, self.spec, **turned)
+            gather(images, statistics, row[chosen] - first, self.spec, step=step, **turned)
 
 
 def _maps(images):
-    """Arrays that hold the images of a cube one after another, without reading them."""
-    return images.maps if isinstance(images, ShardedPixels) else (np.asarray(images),)
+    """Arrays that hold the images of a cube one after another as they are stored, without reading them."""
+    return images.maps if isinstance(images, StoredPixels) else (np.asarray(images),)

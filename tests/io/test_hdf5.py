@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -24,7 +25,7 @@ from gen5astro.errors import (
 from gen5astro.io import hdf5_writer
 from gen5astro.io.cube_source import CubeSource
 from gen5astro.io.hdf5 import ATTRIBUTES, DATASETS, SCHEMA_VERSION, Cube, CubeWriter, content_digest
-from gen5astro.io.hdf5_schema import block_checksums
+from gen5astro.io.hdf5_schema import FORMS, block_checksums, datasets_of
 from gen5astro.io.pairs import BlockRef
 from gen5astro.settings import from_dict
 from tests.factories import make_pairs
@@ -96,10 +97,12 @@ def test_a_cube_holds_what_the_schema_says_and_nothing_else(built):
             spec = declared.get(name) or declared[name.split("/")[0] + "/*"]
             assert dataset.chunks is None
             assert dataset.shape == tuple(lengths.get(axis, axis) for axis in spec.axes)
-            assert spec.dtype in ("column", dataset.dtype.name)
+            assert spec.dtype in ("column", dataset.dtype.name) or (
+                name in ("stamp", "ctrl") and spec.dtype == "pixels"
+            )
             if spec.name == name:
                 assert (dataset.attrs["unit"], dataset.attrs["meaning"]) == (spec.unit, spec.meaning)
-        assert {name for name in declared if "*" not in name} <= set(names)
+        assert {each.name for each in datasets_of("float32") if "*" not in each.name} <= set(names)
         assert set(file.attrs) == {each.name for each in ATTRIBUTES}
 
 
@@ -363,8 +366,12 @@ def test_digests_of_content_and_blocks_change_with_any_row():
     np.testing.assert_array_equal(same, [[True, True], [True, False], [True, True]])
 
 
-def test_the_how_to_reads_a_cube_with_h5py_and_numpy_alone(built, pairs, monkeypatch):
-    monkeypatch.chdir(built.parent)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_how_to_reads_a_cube_with_h5py_and_numpy_alone(tmp_path, pairs, monkeypatch, form):
+    block = replace(pairs, ctrl=pairs.ctrl.copy())
+    block.ctrl[3, 1, 2, 5] = np.nan
+    build_cube(MemorySource(block), tmp_path / "cube.h5", config=from_dict({"build": {"pixels": form}}))
+    monkeypatch.chdir(tmp_path)
     page = (DOCS / "howto" / "read_a_cube.rst").read_text(encoding="utf-8")
     codes = [textwrap.dedent(text) for text in re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", page)]
     assert len(codes) >= 2
@@ -372,9 +379,15 @@ def test_the_how_to_reads_a_cube_with_h5py_and_numpy_alone(built, pairs, monkeyp
     for code in codes:
         assert "gen5astro" not in code
         exec(code, names)
-    np.testing.assert_array_equal(names["stamp"], pairs.stamp)
+    cube = Cube("cube.h5")
+    np.testing.assert_array_equal(names["first"], cube.stamp[:16])
+    with h5py.File("cube.h5") as file:
+        np.testing.assert_array_equal(names["fluxes"](file, "ctrl", slice(None)), np.asarray(cube.ctrl))
+        np.testing.assert_array_equal(names["stamp"], file["stamp"][...])
+    assert np.isnan(cube.ctrl[3, 1, 2, 5])
+    assert {names["first"].dtype, cube.stamp.dtype} == {np.dtype(np.float32)}
     assert names["bands"] == ["g", "r", "z"]
-    np.testing.assert_array_equal(names["train"], Cube(built).split == "train")
+    np.testing.assert_array_equal(names["train"], cube.split == "train")
 
 
 def rst_table(headers, rows):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gen5astro.config import NormalizerSpec
 from gen5astro.errors import ShapeError
+from gen5astro.io.forms import NAN_CODE, decode
 from gen5astro.kernels.gather import gather, not_finite
 from gen5astro.kernels.normalize import normalize, normalizer_statistics
 from tests.reference import on_threads, turn
@@ -88,3 +89,39 @@ def test_what_does_not_fit_is_refused(change, message):
     arguments = {"images": IMAGES, "statistics": STATISTICS, "row": [0], "spec": SPECS[0], **change}
     with pytest.raises(ShapeError, match=message):
         gather(**arguments)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 7)), max_size=12), st.sampled_from(SPECS))
+def test_codes_of_16_bits_give_what_decoding_them_first_gives(wanted, spec):
+    row, element = np.array(wanted, np.int64).reshape(-1, 2).T
+    codes = np.rint(IMAGES / 0.001).astype(np.int16)
+    codes[2, 1, 3, 4] = NAN_CODE
+    step = np.linspace(1e-3, 2e-3, 27, dtype=np.float32).reshape(9, 3)
+    for stored, steps in ((codes, step), (IMAGES.astype(np.float16), None)):
+        batch = gather(stored, STATISTICS, row, spec, step=steps, element=element)
+        decoded = gather(decode(stored, steps), STATISTICS, row, spec, element=element)
+        np.testing.assert_array_equal(batch, decoded)
+
+
+def test_every_float16_there_is_comes_out_as_numpy_widens_it():
+    stored = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(1, 4, 128, 128)
+    as_they_are = np.tile([0.0, 1.0], (1, 4, 1))
+    batch = gather(stored, as_they_are, [0], SPECS[1])
+    expected = stored.astype(np.float32)
+    np.testing.assert_array_equal(batch, expected)
+    np.testing.assert_array_equal(np.signbit(batch[batch != 0]), np.signbit(expected[expected != 0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        (np.int16, None),
+        (np.int16, np.ones((9, 3))),
+        (np.int16, np.ones((8, 3), np.float32)),
+        (np.float16, np.ones((9, 3), np.float32)),
+        (np.float32, np.ones((9, 3), np.float32)),
+    ],
+)
+def test_only_int16_images_have_steps(kind, step):
+    with pytest.raises(ShapeError, match=r"step: got .*; expected float32 \(9, 3\) of int16 images, none of others"):
+        gather(IMAGES.astype(kind), STATISTICS, [0], SPECS[0], step=step)
