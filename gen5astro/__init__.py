@@ -25,6 +25,8 @@ _WHERE = {
     "build_cube": "gen5astro.build",
     "train": "gen5astro.training",
     "evaluate": "gen5astro.evaluation",
+    "open_finder": "gen5astro.inference",
+    "predict": "gen5astro.inference",
 }
 
 __all__ = ["__version__", *_WHERE]

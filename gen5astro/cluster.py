@@ -7,6 +7,7 @@ ends, so that none is lost in silence.
 """
 
 import contextlib
+import logging
 
 from gen5astro.engine import ATTEMPTS, distribute
 from gen5astro.errors import ConfigError, Gen5Error
@@ -43,6 +44,8 @@ def cluster(scheduler):
         raise ConfigError(
             f"scheduler {scheduler}", got="no dask.distributed", remedy="pip install 'gen5astro[cluster]'"
         ) from error
+    # That a block is begun again is no news to whoever waits for it; what cannot be mended is raised.
+    logging.getLogger("distributed.client").setLevel(logging.ERROR)
     with contextlib.ExitStack() as stack:
         client = _connect(distributed, stack, scheduler)
         stack.enter_context(distribute(_Spread(distributed, client)))

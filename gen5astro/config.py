@@ -18,6 +18,7 @@ __all__ = [
     "InjectConfig",
     "MeasureConfig",
     "NormalizerSpec",
+    "PredictConfig",
     "SelfTestConfig",
     "TrainConfig",
     "as_dict",
@@ -215,6 +216,16 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class PredictConfig:
+    """How images of the sky are scored."""
+
+    batch_size: int = _key(
+        64, "images that the network sees at once; another number may change the last digits of a logit", within=_COUNT
+    )
+    thresholds: tuple[float, ...] = _key((0.5, 0.9), "scores above which images are counted", within=_SHARE)
+
+
+@dataclass(frozen=True)
 class SelfTestConfig:
     """How the audit is tried out on planted faults."""
 
@@ -233,7 +244,7 @@ class Config:
 
     Parameters
     ----------
-    measure, audit, normalize, build, inject, cutout, train, evaluate, selftest : dataclass instance
+    measure, audit, normalize, build, inject, cutout, train, evaluate, predict, selftest : dataclass instance
         The sections.
     """
 
@@ -245,6 +256,7 @@ class Config:
     cutout: CutoutConfig = field(default_factory=CutoutConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
     selftest: SelfTestConfig = field(default_factory=SelfTestConfig)
 
 

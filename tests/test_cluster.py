@@ -1,6 +1,7 @@
 """A cluster gives what threads give, outlives its workers, and names the block that kills them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +14,13 @@ from gen5astro.cluster import cluster
 from gen5astro.config import Config, InjectConfig
 from gen5astro.engine import distribute, map_blocks
 from gen5astro.errors import ConfigError, FormatError, Gen5Error
+from gen5astro.inference import open_finder, predict
 from gen5astro.inject import inject_blocks
+from gen5astro.io import open_cutouts
 from gen5astro.measure import measure_pairs
 from gen5astro.sample import load_hosts
 from gen5astro.settings import from_dict
+from tests.inference.cutouts import train_on_sample, write_cutouts
 from tests.sources import MemorySource
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -87,6 +91,18 @@ def test_a_cube_is_built_as_by_threads(processes, tmp_path):
         here = build_cube(MemorySource(block), tmp_path / "here.h5", config=config, threads=2)
     assert with_cluster["shards"] > 1
     assert with_cluster["digests"] == here["digests"]
+
+
+def test_images_are_scored_as_by_threads_by_workers_that_cannot_read_the_checkpoint(processes, tmp_path):
+    run, _, block = train_on_sample(tmp_path)
+    finder = open_finder(run)
+    shutil.rmtree(run)
+    source = open_cutouts(write_cutouts(tmp_path / "cutouts.parquet", block.stamp))
+    config = from_dict({"predict": {"batch_size": 4}})
+    predict(finder, source, tmp_path / "spread.parquet", config=config)
+    with distribute(None):
+        predict(finder, source, tmp_path / "here.parquet", config=config, threads=2)
+    assert (tmp_path / "spread.parquet").read_bytes() == (tmp_path / "here.parquet").read_bytes()
 
 
 def test_the_blocks_of_a_worker_that_dies_are_done_by_another(tmp_path):

@@ -26,7 +26,7 @@ from gen5astro.sky import effective_number, group_objects
 from gen5astro.training.checkpoint import check_fit, load_checkpoint, load_model
 from gen5astro.training.conditions import repeatable
 from gen5astro.training.dataset import PairReader
-from gen5astro.training.score import score_pairs
+from gen5astro.training.score import probability, score_pairs
 from gen5astro.verdict import Status
 
 __all__ = ["evaluate"]
@@ -90,7 +90,7 @@ def evaluate(run, cube_path, *, config, scores=None, threads=None, advance=None)
     if scores is not None:
         _write_scores(cube, rows, logits, Path(scores))
     for each in candidates:
-        each["score"] = None if each["score"] is None else _probability(each["score"])
+        each["score"] = None if each["score"] is None else probability(each["score"])
     return {
         "schema": SCHEMA,
         **_judged(cube, rows, logits, config),
@@ -153,7 +153,7 @@ def _judged(cube, rows, logits, config):
         "by_theta_e": bins("theta_e_arcsec", config.evaluate.theta_e_edges),
         "by_arc_snr": bins("arc_snr", config.evaluate.arc_snr_edges),
         "roc": {"fpr": fpr, "tpr": tpr},
-        "scores": {name: _thinned(_probability(values)) for name, values in (("stamp", stamp), ("ctrl", ctrl))},
+        "scores": {name: _thinned(probability(values)) for name, values in (("stamp", stamp), ("ctrl", ctrl))},
     }
 
 
@@ -203,12 +203,6 @@ def _status(area, n_effective, min_hosts):
     return Status.PASS.value, ""
 
 
-def _probability(logit):
-    """Sigmoid, without overflow."""
-    result = 0.5 * (1.0 + np.tanh(0.5 * np.asarray(logit)))
-    return result if result.ndim else float(result)
-
-
 def _thinned(values):
     """At most some two thousand of the values, evenly from smallest to largest."""
     values = np.sort(values)
@@ -224,7 +218,7 @@ def _write_scores(cube, rows, logits, path):
     columns = {"cube_row": rows, **{name: cube.catalog[name][rows] for name in names}}
     for number, name in enumerate(("stamp", "ctrl")):
         columns[f"{name}_logit"] = logits[:, number]
-        columns[f"{name}_score"] = _probability(logits[:, number])
+        columns[f"{name}_score"] = probability(logits[:, number])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     pq.write_table(pa.table({name: pa.array(np.asarray(values).tolist()) for name, values in columns.items()}), part)

@@ -6,11 +6,10 @@ on injections does anything sensible on the sky: where they rank among galaxies 
 
 import numpy as np
 
-from gen5astro.kernels.normalize import normalize, normalizer_statistics
 from gen5astro.training.checkpoint import PIXEL_SCALE_TOLERANCE
-from gen5astro.training.score import score_images
+from gen5astro.training.score import center_crop, score_images, sky_inputs
 
-__all__ = ["CAVEAT", "center_crop", "score_candidates"]
+__all__ = ["CAVEAT", "score_candidates"]
 
 CAVEAT = (
     "Three candidates, none of them confirmed, prove nothing statistically, and they are of another survey, depth and "
@@ -55,8 +54,7 @@ def score_candidates(candidates, model, view, spec, *, bands, shape, pixel_scale
         score = percentile = None
         if note is None:
             planes = np.stack([each.pixels[each.bands.index(band)] for band in bands])
-            image = center_crop(planes, shape)[None]
-            inputs = normalize(image, normalizer_statistics(image, spec, pixel_scale), spec)
+            inputs = sky_inputs(center_crop(planes, shape)[None], spec, pixel_scale)
             score = float(score_images(model, inputs, device=device)[0])
             percentile = 100 * float(np.mean(ctrl_scores < score) + 0.5 * np.mean(ctrl_scores == score))
         rows.append({**row, "score": score, "percentile_among_ctrl": percentile, "note": note})
@@ -74,22 +72,3 @@ def _why_not(candidate, view, bands, shape, pixel_scale):
     if abs(candidate.pixel_scale / pixel_scale - 1) > PIXEL_SCALE_TOLERANCE:
         return f"pixel scale {candidate.pixel_scale:g} against {pixel_scale:g} arcsec"
     return None
-
-
-def center_crop(image, shape):
-    """Cut the middle of an image; where the middle falls between pixels, half a pixel toward the origin.
-
-    Parameters
-    ----------
-    image : array, (..., y, x)
-        The image.
-    shape : tuple of int
-        ``(y, x)`` to keep.
-
-    Returns
-    -------
-    middle : array, (..., y, x)
-        C-contiguous copy.
-    """
-    top, left = ((have - want) // 2 for have, want in zip(image.shape[-2:], shape, strict=True))
-    return np.ascontiguousarray(image[..., top : top + shape[0], left : left + shape[1]])

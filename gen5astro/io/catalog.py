@@ -21,7 +21,7 @@ __all__ = [
     "DEFAULT_PIXEL_SCALE",
     "IMAGE_COLUMNS",
     "WANTED",
-    "WANTED_OF_HOSTS",
+    "WANTED_OF_CUTOUTS",
     "assemble_catalog",
     "read_table",
     "resolve_columns",
@@ -60,8 +60,8 @@ IMAGE_COLUMNS = frozenset(name for name in ALIASES if name.endswith(("_npz", "_p
 WANTED = ("ra", "dec", "theta_e_arcsec", "arc_snr", "host_id")
 """Columns that a gate or a split is the poorer without."""
 
-WANTED_OF_HOSTS = ("ra", "dec", "velocity_dispersion_kms")
-"""Columns that an injection is the poorer without."""
+WANTED_OF_CUTOUTS = ("ra", "dec")
+"""Columns that a table of single galaxies is the poorer without."""
 
 _ALWAYS = ("pair_id", *WANTED)
 _TEXT = frozenset({"pair_id", "host_id", "brickname", "region_split"})

@@ -5,7 +5,7 @@ import numpy as np
 from gen5astro.io.hdf5 import Cube
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.pairs import BlockRef, PairBlock, Reject, block_refs
-from gen5astro.io.pixels import IMAGES
+from gen5astro.io.pixels import IMAGES, release
 
 __all__ = ["CubeSource", "PlaceRef"]
 
@@ -89,6 +89,8 @@ class CubeSource:
         for at in range(len(row)):
             for number, (stored, out) in enumerate(((cube.stamp, stamp), (cube.ctrl, ctrl))):
                 _, digest[at, number] = ingest_row(stored[chosen[at]], out[at], census=census[at, number])
+        release(cube.stamp)
+        release(cube.ctrl)
         intact = (digest == expected).all(axis=1)
         rejects = [
             Reject(

@@ -6,6 +6,7 @@ HDF5 has nothing to flush, so a process that is killed leaves a file as good as 
 
 import bisect
 import math
+import mmap
 import os
 from pathlib import Path
 
@@ -22,6 +23,7 @@ __all__ = [
     "create_contiguous",
     "keep_skeleton",
     "lay_out",
+    "release",
     "restore_skeleton",
     "runs",
 ]
@@ -229,6 +231,19 @@ class PixelFile:
     def sync(self):
         """Make sure that what was written is on the disk."""
         os.fdatasync(self._file)
+
+
+def release(images):
+    """Give back the memory that reading took: pages of a map count as the process's own until the system wants them.
+
+    Parameters
+    ----------
+    images : StoredPixels or numpy.memmap
+        Images of a cube; what is asked for again is read again.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for each in images.maps if isinstance(images, StoredPixels) else (images,):
+            each.base.madvise(mmap.MADV_DONTNEED)
 
 
 class StoredPixels:

@@ -1,7 +1,7 @@
 """What sources of rows share: pairs or cutouts, from Parquet, from files that a table names, or from HDF5."""
 
 from gen5astro.errors import FormatError
-from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, WANTED_OF_HOSTS, resolve_columns
+from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, WANTED_OF_CUTOUTS, resolve_columns
 from gen5astro.io.ingest import PAIR, BlockFiller, find_reference
 from gen5astro.io.notes import column_notes, scale_note
 from gen5astro.io.pairs import block_refs
@@ -167,4 +167,4 @@ class CutoutRows:
     """What makes a source of pairs one of single galaxies."""
 
     members = ("image",)
-    wanted = WANTED_OF_HOSTS
+    wanted = WANTED_OF_CUTOUTS

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gen5astro.report.appearance import look, number, stratum_text
+from gen5astro.report.rows import rows_table
 
 __all__ = ["moved_text", "print_cube", "print_verification"]
 
@@ -91,12 +92,7 @@ def _overview(summary):
         **{f"{name} digest": digest for name, digest in summary["digests"].items()},
         "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(Text(name), value if isinstance(value, Text) else Text(value))
-    return table
+    return rows_table(rows)
 
 
 def _pixels(form, error):

@@ -1,8 +1,8 @@
 """What was cut out of coadds, as a table in the terminal."""
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from gen5astro.report.rows import rows_table
 
 __all__ = ["print_cutout"]
 
@@ -34,9 +34,4 @@ def print_cutout(summary, *, console=None):
         "psf": _PSF[summary["psf"]],
         "written": summary["out"],
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(Text(name), Text(value))
-    console.print(table)
+    console.print(rows_table(rows))

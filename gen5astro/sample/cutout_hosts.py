@@ -155,4 +155,5 @@ def _notes(catalog):
     if known.all():
         return ()
     which = "No host states" if not known.any() else f"{np.count_nonzero(~known)} of {len(known)} hosts do not state"
-    return (f"{which} a velocity dispersion: inject.velocity_dispersion_kms stands in",)
+    hint = "--column velocity_dispersion_kms=NAME says which column does"
+    return (f"{which} a velocity dispersion: inject.velocity_dispersion_kms stands in; {hint}",)

@@ -5,6 +5,7 @@ under the name is whole. It holds plain types and tensors: ``torch.load(path, we
 """
 
 import os
+import zipfile
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ __all__ = [
     "PIXEL_SCALE_TOLERANCE",
     "SCHEMA",
     "check_fit",
+    "checkpoint_file",
     "describe_cube",
     "load_checkpoint",
     "load_model",
@@ -54,6 +56,32 @@ def save_checkpoint(content, path):
         raise
 
 
+def checkpoint_file(path):
+    """Find the file of a checkpoint.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or the folder of a run, whose best checkpoint is meant.
+
+    Returns
+    -------
+    file : Path
+        It is there.
+
+    Raises
+    ------
+    MissingFileError
+        If there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "best.ckpt"
+    if not path.is_file():
+        raise MissingFileError(f"checkpoint {path}", got="no such file", expected="a run of gen5astro train")
+    return path
+
+
 def load_checkpoint(path):
     """Read a checkpoint into the memory of the host.
 
@@ -72,16 +100,13 @@ def load_checkpoint(path):
     MissingFileError
         If there is none.
     FormatError
-        If the file cannot be read.
+        If the file cannot be read, or a byte of it has changed since it was written.
     SchemaError
         If it is none of ours, or of another version.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "best.ckpt"
-    if not path.is_file():
-        raise MissingFileError(f"checkpoint {path}", got="no such file", expected="a run of gen5astro train")
+    path = checkpoint_file(path)
     try:
+        _check_sums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise FormatError(
@@ -93,6 +118,14 @@ def load_checkpoint(path):
     if schema != SCHEMA:
         raise SchemaError(f"checkpoint {path}", got=f"schema {schema!r}", expected=repr(SCHEMA), remedy="train again")
     return checkpoint
+
+
+def _check_sums(path):
+    """Check the sums that torch writes into its archive and does not look at when it reads."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
 
 
 def _what_it_is(path):

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from gen5astro.engine import map_blocks
+from gen5astro.kernels.normalize import normalize, normalizer_statistics
 
-__all__ = ["score_images", "score_pairs"]
+__all__ = ["center_crop", "probability", "score_images", "score_pairs", "sky_inputs"]
 
 
 def score_pairs(model, reader, rows, *, batch_size, device="cpu"):
@@ -56,3 +57,59 @@ def score_images(model, images, *, device="cpu"):
     model.eval()
     with torch.inference_mode():
         return model(torch.from_numpy(images).to(device))[:, 0].double().cpu().numpy()
+
+
+def sky_inputs(images, spec, pixel_scale):
+    """Normalize images of the sky, each from itself alone, as a network that was trained on single images sees them.
+
+    Parameters
+    ----------
+    images : float32 array, (n, band, y, x)
+        Fluxes [nanomaggy]; the network's bands, in its order, and its size.
+    spec : NormalizerSpec
+        How its inputs are normalized.
+    pixel_scale : float
+        Pixel scale of the images [arcsec / pix].
+
+    Returns
+    -------
+    inputs : float32 array, (n, band, y, x)
+        Without unit; NaN where a pixel or a statistic is not finite.
+    """
+    return normalize(images, normalizer_statistics(images, spec, pixel_scale), spec)
+
+
+def center_crop(image, shape):
+    """Cut the middle of an image; where the middle falls between pixels, half a pixel toward the origin.
+
+    Parameters
+    ----------
+    image : array, (..., y, x)
+        The image.
+    shape : tuple of int
+        ``(y, x)`` to keep.
+
+    Returns
+    -------
+    middle : array, (..., y, x)
+        C-contiguous copy.
+    """
+    top, left = ((have - want) // 2 for have, want in zip(image.shape[-2:], shape, strict=True))
+    return np.ascontiguousarray(image[..., top : top + shape[0], left : left + shape[1]])
+
+
+def probability(logit):
+    """Turn a logit into a score between 0 and 1.
+
+    Parameters
+    ----------
+    logit : float64 array, or float
+        From `score_images`.
+
+    Returns
+    -------
+    score : float64 array, or float
+        Its sigmoid, without overflow.
+    """
+    result = 0.5 * (1.0 + np.tanh(0.5 * np.asarray(logit)))
+    return result if result.ndim else float(result)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from gen5astro.config import NormalizerSpec
-from gen5astro.evaluation.real_lenses import center_crop, score_candidates
+from gen5astro.evaluation.real_lenses import score_candidates
 from gen5astro.sample import load_candidates
+from gen5astro.training.score import center_crop
 from gen5astro.training.views import VIEWS
 
 SPEC = NormalizerSpec(kind="sky")

@@ -156,10 +156,15 @@ def test_a_checkpoint_knows_what_it_was_trained_on(cube, whole):
     assert checkpoint["deployable"]
 
 
+def _with_a_bit_flipped(content, at):
+    return content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("half.ckpt", lambda cube, ckpt: ckpt[: len(ckpt) // 2], "a truncated or damaged file"),
+        ("flipped.ckpt", lambda cube, ckpt: _with_a_bit_flipped(ckpt, len(ckpt) // 2), "a truncated or damaged file"),
         ("cube.h5", lambda cube, ckpt: cube[:4096], "an HDF5 file"),
         ("text.ckpt", lambda cube, ckpt: b"not a network", "a file of another kind"),
         ("empty.ckpt", lambda cube, ckpt: b"", "an empty file"),
