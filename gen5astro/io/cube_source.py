@@ -5,7 +5,7 @@ import numpy as np
 from gen5astro.io.hdf5 import Cube
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.pairs import BlockRef, PairBlock, Reject, block_refs
-from gen5astro.io.pixels import IMAGES, release
+from gen5astro.io.pixels import IMAGES, runs
 
 __all__ = ["CubeSource", "PlaceRef"]
 
@@ -86,11 +86,12 @@ class CubeSource:
         row, expected = cube.row[chosen], cube.digest[chosen]
         stamp, ctrl = (np.empty((len(row), len(self.bands), *self.shape), np.float32) for _ in range(2))
         census, digest = np.empty((len(row), 2, len(self.bands), 4)), np.empty_like(expected)
-        for at in range(len(row)):
-            for number, (stored, out) in enumerate(((cube.stamp, stamp), (cube.ctrl, ctrl))):
-                _, digest[at, number] = ingest_row(stored[chosen[at]], out[at], census=census[at, number])
-        release(cube.stamp)
-        release(cube.ctrl)
+        for number, (name, out) in enumerate(zip(IMAGES, (stamp, ctrl), strict=True)):
+            done = 0
+            for start, stop in runs(chosen):
+                for image in cube.read_images(name, start, stop):
+                    _, digest[done, number] = ingest_row(image, out[done], census=census[done, number])
+                    done += 1
         intact = (digest == expected).all(axis=1)
         rejects = [
             Reject(

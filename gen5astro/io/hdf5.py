@@ -15,7 +15,7 @@ import numpy as np
 
 from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
-from gen5astro.io.forms import stored_pixels
+from gen5astro.io.forms import decode, stored_pixels
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
     DATASETS,
@@ -28,7 +28,7 @@ from gen5astro.io.hdf5_schema import (
     datasets_of,
 )
 from gen5astro.io.hdf5_writer import CubeWriter
-from gen5astro.io.pixels import StoredPixels
+from gen5astro.io.pixels import StoredPixels, read_span
 from gen5astro.settings import from_dict
 
 __all__ = ["ATTRIBUTES", "DATASETS", "SCHEMA_VERSION", "Cube", "CubeWriter", "content_digest"]
@@ -196,6 +196,25 @@ class Cube:
     def ctrl(self):
         """The same hosts without arcs [nanomaggy], as `stamp`."""
         return self._map("ctrl")
+
+    def read_images(self, name, start, stop):
+        """Read images that follow each other, past the memory maps.
+
+        Parameters
+        ----------
+        name : {'stamp', 'ctrl'}
+            Which.
+        start, stop : int
+            Their rows.
+
+        Returns
+        -------
+        images : float32 array, (n, band, y, x)
+            Fluxes [nanomaggy].
+        """
+        stored = np.empty((stop - start, len(self.bands), *self.shape), stored_pixels(self.form))
+        read_span(self._pieces[name], start, stored)
+        return decode(stored, None if self.step is None else self.step[start:stop])
 
     @cached_property
     def quantization(self):

@@ -6,7 +6,6 @@ HDF5 has nothing to flush, so a process that is killed leaves a file as good as 
 
 import bisect
 import math
-import mmap
 import os
 from pathlib import Path
 
@@ -23,7 +22,7 @@ __all__ = [
     "create_contiguous",
     "keep_skeleton",
     "lay_out",
-    "release",
+    "read_span",
     "restore_skeleton",
     "runs",
 ]
@@ -233,17 +232,40 @@ class PixelFile:
         os.fdatasync(self._file)
 
 
-def release(images):
-    """Give back the memory that reading took: pages of a map count as the process's own until the system wants them.
+def read_span(pieces, start, images):
+    """Read images one after the other from the files that hold them.
+
+    Whoever goes through a whole cube reads so: pages of a map would count as the process's memory, and a disk is asked
+    for few of them at a time.
 
     Parameters
     ----------
-    images : StoredPixels or numpy.memmap
-        Images of a cube; what is asked for again is read again.
+    pieces : sequence of tuple
+        ``(path, offset, count)`` of each file, in the order of the rows.
+    start : int
+        Row of the first image.
+    images : array, (n, band, y, x)
+        Where to put them; of the type that is stored.
+
+    Raises
+    ------
+    OSError
+        If a file ends before its images do.
     """
-    if hasattr(mmap, "MADV_DONTNEED"):
-        for each in images.maps if isinstance(images, StoredPixels) else (images,):
-            each.base.madvise(mmap.MADV_DONTNEED)
+    done, begin, stop = 0, 0, start + len(images)
+    for path, offset, count in pieces:
+        first, last = max(start, begin), min(stop, begin + count)
+        if first < last:
+            content = memoryview(images[done : done + last - first]).cast("B")
+            with open(path, "rb", buffering=0) as file:
+                file.seek(offset + (first - begin) * images[0].nbytes)
+                while content:
+                    got = file.readinto(content)
+                    if not got:
+                        raise OSError(f"{path} ends before its images do")
+                    content = content[got:]
+            done += last - first
+        begin += count
 
 
 class StoredPixels:
