@@ -29,7 +29,7 @@ def command(model, cutouts, out, resume, reading, config, threads, quiet, as_jso
     \b
     Example:
       gen5astro predict run cutouts.parquet --out scores.parquet
-      gen5astro predict run 'survey/*.parquet' --out scores.parquet --scheduler tcp://head:8786
+      gen5astro predict run survey/ --out scores.parquet --scheduler tcp://head:8786
       gen5astro predict run/last.ckpt galaxies.csv --out scores.parquet --bands g,r,z --pixel-scale 0.262
     """
     from gen5astro.inference import open_finder, predict

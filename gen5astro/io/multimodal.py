@@ -199,9 +199,13 @@ def is_multimodal(path):
     """
     try:
         with _opened(list_hdf5(path)[0]) as hdf5:
-            return "stamp" not in hdf5 and bool({"image_array", "stamp_array"} & set(resolve_columns(hdf5)))
+            return not _is_cube(hdf5) and bool({"image_array", "stamp_array"} & set(resolve_columns(hdf5)))
     except (FormatError, MissingFileError):
         return False
+
+
+def _is_cube(hdf5):
+    return "stamp" in hdf5
 
 
 @contextlib.contextmanager
@@ -218,6 +222,8 @@ def _opened(path):
 def _describe(path, root):
     """What is in a file."""
     with _opened(path) as hdf5:
+        if _is_cube(hdf5):
+            raise FormatError(path, got="a cube of pairs", expected="images as the Multimodal Universe lays them out")
         found = {name: each for name, each in hdf5.items() if isinstance(each, h5py.Dataset) and each.shape}
         lengths = {len(each) for each in found.values()}
         if len(lengths) != 1:

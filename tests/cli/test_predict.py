@@ -97,6 +97,7 @@ def test_what_does_not_fit_is_one_line(trained, cutouts, tmp_path):
     _refused(run(tmp_path / "absent", cutouts, *out), "absent", "no such file")
     _refused(run(trained[1], cutouts, *out), "an HDF5 file", "expected best.ckpt")
     _refused(run(trained[0], tmp_path / "none.parquet", *out), "none.parquet")
+    _refused(run(trained[0], trained[1], *out), "got a cube of pairs; expected images")
     _refused(run(trained[0], cutouts, *out, "--set", "predict.thresholds=[2]"), "thresholds")
     config = load_checkpoint(trained[0])["config"] | {"view": "paired"}
     paired = changed_checkpoint(trained[0], tmp_path / "paired.ckpt", config=config, deployable=False)
