@@ -17,6 +17,7 @@ from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, ExistsError, FormatError, RejectedError, SchemaError
 from gen5astro.io.appended import AppendedPairs
+from gen5astro.io.changed import size_of
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
 from gen5astro.io.hdf5_writer import part_path
 from gen5astro.io.records import read_record
@@ -172,15 +173,7 @@ def _in_form(source, *options):
 
 def _sizes(source, old):
     """What the files of the input, and of the cube to append to, are now."""
-    return _size_of(source.label) if old is None else [_size_of(source.new.label), _size_of(old.path)]
-
-
-def _size_of(label):
-    """Bytes and time of the last change of the files that an input is, where it is of this machine."""
-    path = Path(label)
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    states = [each.stat() for each in files if each.is_file()]
-    return [[each.st_size, each.st_mtime_ns] for each in states]
+    return size_of(source.label) if old is None else [size_of(source.new.label), size_of(old.path)]
 
 
 def _stream(source, writer, config, threads, advance):

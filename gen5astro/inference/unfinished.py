@@ -4,9 +4,7 @@ The folder ``SCORES.part`` holds a journal with a record for each block that is 
 scored with what. The table is written of the journal, whether that was made in one go or in many.
 """
 
-import glob
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from gen5astro.errors import ExistsError, SchemaError
 from gen5astro.io.journal import Journal
 from gen5astro.io.pairs import Reject
 
-__all__ = ["Unfinished", "part_path", "size_of"]
+__all__ = ["Unfinished", "part_path"]
 
 
 def part_path(out):
@@ -31,25 +29,6 @@ def part_path(out):
         ``scores.parquet.part`` for ``scores.parquet``.
     """
     return Path(out).with_name(Path(out).name + ".part")
-
-
-def size_of(label):
-    """Return what tells a changed input from the one that was begun with.
-
-    Parameters
-    ----------
-    label : str
-        A file, a folder or a glob; of anything else nothing is known.
-
-    Returns
-    -------
-    sizes : list of list of int
-        Bytes and time of the last change [ns] of each file.
-    """
-    pattern = os.path.join(glob.escape(label), "**", "*") if os.path.isdir(label) else label
-    names = [label] if os.path.isfile(label) else sorted(glob.glob(pattern, recursive=True))
-    states = [os.stat(name) for name in names if os.path.isfile(name)]
-    return [[each.st_size, each.st_mtime_ns] for each in states]
 
 
 class Unfinished:
