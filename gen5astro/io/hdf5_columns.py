@@ -5,7 +5,7 @@ import numpy as np
 
 from gen5astro.errors import ColumnError
 from gen5astro.io.hdf5_schema import DATASETS, datasets_of
-from gen5astro.io.pixels import create_contiguous
+from gen5astro.io.pixels import create_contiguous, map_to_write
 
 __all__ = ["create_datasets", "describe_datasets", "encoded", "fill_datasets", "stored_name", "stored_type"]
 
@@ -82,10 +82,7 @@ def fill_datasets(path, places, state, order):
     """
     place_of_pair = np.full(len(state), -1)
     place_of_pair[order] = np.arange(len(order))
-    maps = {
-        name: np.memmap(path, np.dtype(dtype.str), "r+", offset, shape)
-        for name, (offset, dtype, shape) in places.items()
-    }
+    maps = map_to_write(path, places)
     done = 0
     for row, digest, fingerprint, statistics, catalog in state.blocks():
         at = place_of_pair[done : done + len(row)]
