@@ -1,5 +1,6 @@
 """Disks that are full, or may not be written to, in earnest: small file systems in memory, and another user."""
 
+import dataclasses
 import json
 import os
 import re
@@ -20,7 +21,6 @@ from gen5astro.io.parquet import PairWriter
 from gen5astro.io.room import writing
 from tests.factories import make_pairs
 from tests.io.inputs import wcs_header
-from tests.sources import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 KILOBYTES = 8192
@@ -96,7 +96,7 @@ def block():
     """Return pairs of which a cube takes some 1.6 MB, a third of it no pixels."""
     pairs = make_pairs(48, np.random.default_rng(2), size=32)
     columns = {f"note_{number}": np.full(48, "x" * 900) for number in range(8)}
-    return type(pairs)(**{**vars(choose(pairs, slice(None))), "catalog": pairs.catalog | columns})
+    return dataclasses.replace(pairs, catalog=pairs.catalog | columns)
 
 
 @pytest.fixture(scope="module")
