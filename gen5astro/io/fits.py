@@ -6,9 +6,9 @@ import numpy as np
 
 from gen5astro.errors import FormatError
 from gen5astro.io.beside import SCALE_TOLERANCE, flagged_fraction
-from gen5astro.io.fits_planes import MAX_PIXELS, opened_fits, read_planes, read_psf_planes
+from gen5astro.io.fits_planes import opened_fits, read_planes, read_psf_planes
 
-__all__ = ["MAX_PIXELS", "Image", "read_image"]
+__all__ = ["Image", "read_image"]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ import numpy as np
 from gen5astro.engine import warnings_lock
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError
 from gen5astro.io.beside import blank_unmeasured
+from gen5astro.io.fits_headers import MAX_PIXELS, check_claims
 
-__all__ = ["MAX_PIXELS", "Plane", "opened_fits", "read_lone_planes", "read_planes", "read_psf_planes"]
-
-MAX_PIXELS = 1 << 28
-"""Most pixels that one HDU may declare."""
+__all__ = ["Plane", "opened_fits", "read_lone_planes", "read_planes", "read_psf_planes"]
 
 _DEFAULT_BANDS = ("g", "r", "z")
 _NANOMAGGIES = {
@@ -97,8 +95,10 @@ def opened_fits(path):
     with warnings_lock, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-                if any("truncated" in str(each.message) for each in said) or _ends_in_a_header(hdus, path):
+            check_claims(path)
+            # The file is opened here because astropy leaves one open that it cannot read.
+            with open(path, "rb") as file, fits.open(file, memmap=False, lazy_load_hdus=False) as hdus:
+                if any("truncated" in str(each.message) for each in said):
                     raise EOFError("shorter than its header says")
                 yield hdus
         except Gen5Error:
@@ -108,16 +108,6 @@ def opened_fits(path):
             reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
             got = f"a {'truncated' if truncated else 'broken'} file ({reason})"
             raise FormatError(f"{path}", got=got, expected="whole FITS", remedy="fetch it again") from error
-
-
-def _ends_in_a_header(hdus, path):
-    """Whether a file goes on after its last HDU: it was cut off in the header of another, which astropy passes over."""
-    last = hdus[-1].fileinfo()
-    if path.suffix.lower() in (".gz", ".bz2") or last is None:
-        return False
-    with open(path, "rb") as file:
-        file.seek(last["datLoc"] + last["datSpan"])
-        return bool(file.read(2880).strip(b"\0 "))
 
 
 def read_planes(hdus, label):
