@@ -56,10 +56,14 @@ static int skip(const unsigned char **at, const unsigned char *end, const char *
     return 1;
 }
 
+/* A number above 0, as Python spells it: without zeros before it. */
 static int read_number(const unsigned char **at, const unsigned char *end, size_t *number)
 {
     size_t digits = 0;
     *number = 0;
+    if (*at < end && **at == '0') {
+        return 0;
+    }
     while (*at < end && **at >= '0' && **at <= '9' && digits <= MAX_DIGITS) {
         *number = *number * 10 + (size_t)(**at - '0');
         (*at)++;
@@ -71,7 +75,8 @@ static int read_number(const unsigned char **at, const unsigned char *end, size_
 /* The header of an npy as NumPy writes it for a plane in C order; anything else is not for us. */
 static int read_header(const unsigned char *content, size_t size, npz_plane *plane)
 {
-    if (size < 12 || memcmp(content, "\x93NUMPY", 6) != 0 || (content[6] != 1 && content[6] != 2)) {
+    if (size < 12 || memcmp(content, "\x93NUMPY", 6) != 0 || (content[6] != 1 && content[6] != 2) ||
+        content[7] != 0) {
         return 0;
     }
     const size_t prefix = content[6] == 1 ? 10 : 12;
@@ -92,7 +97,10 @@ static int read_header(const unsigned char *content, size_t size, npz_plane *pla
         ingest_parse_dtype(plane->type, &dtype) != INGEST_OK) {
         return 0;
     }
-    while (at < end && (*at == ' ' || *at == '\n')) {
+    while (at < end && *at == ' ') {
+        at++;
+    }
+    while (at < end && *at == '\n') {
         at++;
     }
     plane->pixels = content + start;
@@ -127,8 +135,8 @@ static int find_entries(const unsigned char *archive, size_t size, const char *n
     }
     const unsigned char *end = archive + size - END_SIZE;
     *directory = four_bytes(end + 16);
-    if (*directory > size - END_SIZE) {
-        return 0;
+    if (*directory > size - END_SIZE || four_bytes(end + 12) != size - END_SIZE - *directory) {
+        return 0; /* with bytes before the archive, other readers count from elsewhere */
     }
     memset(entries, 0, bands * sizeof *entries);
     const unsigned char *at = archive + *directory;
@@ -148,7 +156,7 @@ static int find_entries(const unsigned char *archive, size_t size, const char *n
         }
         at += ENTRY_SIZE + name_size + extra;
     }
-    return 1;
+    return at == end;
 }
 
 int npz_find_members(const unsigned char *archive, size_t size, const char *names, size_t bands, size_t limit,

@@ -44,7 +44,7 @@ class Archive:
     def __init__(self, payload):
         self._payload = memoryview(payload).cast("B")
         self._left = MAX_BYTES
-        self._directory, count = _find_directory(self._payload)
+        self._directory, end, count = _find_directory(self._payload)
         self.entries = {}
         at = self._directory
         try:
@@ -58,6 +58,8 @@ class Archive:
                 at = name_end + entry[11] + entry[12]
         except struct.error as error:
             raise FormatError("npz", got="a truncated zip directory", expected="an intact archive") from error
+        if at != end:
+            raise FormatError("npz", got="a broken zip directory", expected="an intact archive")
 
     def read(self, name):
         """Read the bytes of a member, checked against its declared size and checksum.
@@ -98,7 +100,7 @@ class Archive:
 
 
 def _find_directory(payload):
-    """Offset of the central directory and number of its entries."""
+    """Offset of the central directory, where it ends, and number of its entries."""
     at = len(payload) - END.size
     if at < 0 or payload[at : at + 4] != b"PK\x05\x06":
         tail = bytes(payload[-(END.size + 0xFFFF) :])
@@ -107,10 +109,10 @@ def _find_directory(payload):
             got = "no bytes" if len(payload) == 0 else f"{len(payload)} bytes that are no whole zip archive"
             raise FormatError("npz", got=got, expected="an npz archive")
         at = len(payload) - len(tail) + found
-    *_, count, _, directory, _ = END.unpack_from(payload, at)
-    if directory > at:
+    *_, count, size, directory, _ = END.unpack_from(payload, at)
+    if directory + size != at:  # with bytes before the archive, other readers count from elsewhere
         raise FormatError("npz", got="a broken zip directory", expected="an intact archive")
-    return directory, count
+    return directory, at, count
 
 
 def _unpack(packed, method, size, what):

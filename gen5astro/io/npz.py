@@ -238,7 +238,7 @@ def _view_array(content, what):
 
 def _read_header(content, what):
     """Offset of the numbers of an npy, shape, whether in Fortran's order, and type."""
-    if len(content) < 12 or content[:6] != b"\x93NUMPY" or content[6] not in (1, 2):
+    if len(content) < 12 or content[:8] not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0"):
         raise FormatError(what, got="bytes that are no npy array", expected="npy of version 1 or 2")
     width = 2 if content[6] == 1 else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
