@@ -17,6 +17,7 @@ __all__ = [
     "RejectedError",
     "SchemaError",
     "ShapeError",
+    "WriteError",
     "closest",
 ]
 
@@ -93,6 +94,10 @@ class ConfigError(Gen5Error, ValueError):
 
 class RejectedError(Gen5Error, ValueError):
     """More rows were rejected than the run allows."""
+
+
+class WriteError(Gen5Error, OSError):
+    """An output cannot be written: its disk is full, or it may not be written to."""
 
 
 class BlockedError(Gen5Error, RuntimeError):

@@ -100,7 +100,7 @@ def common_options(section=None, *, without=(), spread=False, rejects=False):
             seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
             allowed = () if reject_setting is None else (f"audit.max_reject_fraction={reject_setting}",)
             config = load_config(config_file, (*settings, *seed, *allowed), section=section)
-            with _workers(scheduler):
+            with _writing(options.get("out")), _workers(scheduler):
                 return function(*args, config=config, **options)
 
         wrapped = with_config
@@ -126,6 +126,18 @@ def _workers(scheduler):
     from gen5astro.cluster import cluster
 
     return cluster(scheduler)
+
+
+@contextlib.contextmanager
+def _writing(out):
+    """`gen5astro.io.room.writing`, which is imported where something went wrong: most verbs end without."""
+    try:
+        yield
+    except Exception as error:
+        from gen5astro.io.room import writing
+
+        with writing(out):
+            raise error
 
 
 def _has_seed(section):

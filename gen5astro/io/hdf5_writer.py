@@ -29,7 +29,7 @@ from gen5astro.io.hdf5_schema import (
     block_checksums,
     content_digest,
 )
-from gen5astro.io.pixels import IMAGES, copy_first, create_contiguous
+from gen5astro.io.pixels import IMAGES, copy_first, create_contiguous, map_to_write
 
 __all__ = ["CubeWriter", "part_path", "shards_path"]
 
@@ -323,10 +323,7 @@ class CubeWriter:
 
     def _fill(self, index, places, place_of_pair):
         """Fill the datasets with what the journal holds, each pair at its place."""
-        maps = {
-            name: np.memmap(index, np.dtype(dtype.str), "r+", offset, shape)
-            for name, (offset, dtype, shape) in places.items()
-        }
+        maps = map_to_write(index, places)
         done = 0
         for row, digest, fingerprint, statistics, catalog in self._state.blocks():
             at = place_of_pair[done : done + len(row)]

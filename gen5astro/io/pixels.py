@@ -20,6 +20,7 @@ __all__ = [
     "create_contiguous",
     "keep_skeleton",
     "lay_out",
+    "map_to_write",
     "restore_skeleton",
 ]
 
@@ -72,6 +73,37 @@ def lay_out(path, shape, attributes=None):
             create_contiguous(file, name, shape, _TYPE)
 
 
+def map_to_write(path, places):
+    """Map datasets of a file to write to them, once the disk has set room aside for them.
+
+    Where there is none, that is an error; a write through a map to a hole would end the process by a signal.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    places : dict of tuple
+        Offset, type and shape of each dataset.
+
+    Returns
+    -------
+    maps : dict of array
+        Writable.
+
+    Raises
+    ------
+    OSError
+        If the disk is full.
+    """
+    with open(path, "r+b") as file:
+        for offset, dtype, shape in places.values():
+            os.posix_fallocate(file.fileno(), offset, dtype.itemsize * math.prod(shape))
+    return {
+        name: np.memmap(path, np.dtype(dtype.str), "r+", offset, shape)
+        for name, (offset, dtype, shape) in places.items()
+    }
+
+
 def copy_first(path, target, count):
     """Copy the first pairs to a file that has room for no more: a contiguous dataset cannot be shortened in place.
 
@@ -110,9 +142,13 @@ def keep_skeleton(path):
     with h5py.File(path, "r") as file:
         begin = [file[name].id.get_offset() for name in IMAGES]
         end = [at + file[name].id.get_storage_size() for at, name in zip(begin, IMAGES, strict=True)]
-    content = np.memmap(path, np.uint8, "r")
-    bones = {str(at): content[at:to] for at, to in zip([0, *end], [*begin, len(content)], strict=True)}
-    np.savez(_skeleton(path), size=np.int64(len(content)), **bones)
+    size, bones = path.stat().st_size, {}
+    # Read, not mapped: on a full disk that is memory, a look at a hole through a map ends the process.
+    with open(path, "rb") as content:
+        for at, to in zip([0, *end], [*begin, size], strict=True):
+            content.seek(at)
+            bones[str(at)] = np.frombuffer(content.read(to - at), np.uint8)
+    np.savez(_skeleton(path), size=np.int64(size), **bones)
 
 
 def restore_skeleton(path):
