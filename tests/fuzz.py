@@ -48,6 +48,7 @@ def look(kind, seconds, folder):
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
     began = time.monotonic()
+    faulthandler.enable()
 
     def try_one(example):
         (folder / "last").write_bytes(repr(example).encode())

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from gen5astro.build import build_cube
 from gen5astro.config import Config
 from gen5astro.io import open_pairs
 from gen5astro.io.parquet import PairWriter
-from gen5astro.io.room import writing
 from tests.factories import make_pairs
 from tests.io.inputs import wcs_header
 
@@ -225,8 +223,3 @@ def test_a_folder_of_another_user_is_refused_in_one_line(pairs, cube, tmp_path):
             command, name = writers(pairs, cube)[verb]
             assert_refused(run(*command, "--quiet", "--out", folder / name), str(folder), "Permission denied")
     assert list(folder.iterdir()) == []
-
-
-def test_an_input_that_may_not_be_read_is_not_blamed_on_the_output(tmp_path):
-    with pytest.raises(PermissionError, match=re.escape(os.strerror(13))), writing(tmp_path / "out" / "cube.h5"):
-        raise PermissionError(13, os.strerror(13), "elsewhere/pairs.parquet")

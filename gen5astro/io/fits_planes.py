@@ -96,7 +96,8 @@ def opened_fits(path):
         warnings.simplefilter("always")
         try:
             check_claims(path)
-            with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
+            # The file is opened here because astropy leaves one open that it cannot read.
+            with open(path, "rb") as file, fits.open(file, memmap=False, lazy_load_hdus=False) as hdus:
                 if any("truncated" in str(each.message) for each in said):
                     raise EOFError("shorter than its header says")
                 yield hdus

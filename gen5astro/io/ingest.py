@@ -21,6 +21,7 @@ PAIR = ("stamp", "ctrl")
 """The images of a pair."""
 
 _VOTERS = 20
+_MAX_PSF_SIDE = 513  # pixels; room for one is taken for every row of a block
 
 
 def ingest_row(wire, out, *, layout="chw", census=None):
@@ -274,11 +275,11 @@ def find_reference(candidates, *, label, members=PAIR):
         try:
             image = read(members[0])
             others = {name: read(name) for name in members[1:]}
+            images = {members[0]: image} | others
+            found = _describe(images.values())
         except Gen5Error as error:
             first = first or Reject(row, str(error))
             continue
-        images = {members[0]: image} | others
-        found = _describe(images.values())
         trial = BlockFiller(1, found, pixel_scale=found.pixel_scale or 1.0, members=members)
         trial.add(row, images.__getitem__)
         if trial.rejects:
@@ -300,6 +301,8 @@ def _describe(images):
     """What the images of one row are like."""
     image, *_ = images
     sides = [len(plane) for each in images for plane in each.psf.values()]
+    if max(sides, default=0) > _MAX_PSF_SIDE:
+        raise ShapeError("PSF", got=f"{max(sides)} pixels a side", expected=f"at most {_MAX_PSF_SIDE}")
     psf_side = max(sides) // 2 * 2 + 1 if sides else None
     return Reference(image.bands, image.shape, image.pixel_scale, tuple(image.facts), psf_side)
 

@@ -101,7 +101,6 @@ def fits_seeds():
         "hdu_a_band.fits.gz": gzip.compress(written(hdu_a_band, "fits"), mtime=0),
         "gzip.fits.fz": tiles("GZIP_2", quantize_level=0),
         "rice.fits.fz": tiles("RICE_1"),
-        "hcompress.fits.fz": tiles("HCOMPRESS_1", tile_shape=(12, 10)),
     }
 
 

@@ -1,4 +1,6 @@
 import gzip
+import io
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -233,3 +235,80 @@ def test_reading_on_many_threads_leaves_the_warnings_alone(tmp_path):
         images = list(pool.map(read_image, [path] * 12))
     assert list(warnings.filters) == before
     assert all(np.array_equal(image.pixels, PIXELS) for image in images)
+
+
+def claiming(kind="plain", **cards):
+    """A small file whose last header claims what it likes."""
+    stream = io.BytesIO()
+    images = [fits.CompImageHDU if kind == "tiles" else fits.ImageHDU]
+    fits.HDUList([fits.PrimaryHDU(), images[0](PIXELS[0, :20, :20], header_of(BAND="g"))]).writeto(stream)
+    content = bytearray(stream.getvalue())
+    for key, value in cards.items():
+        at = content.index(f"{key:8s}=".encode(), 2880) if f"{key:8s}=".encode() in content[2880:] else None
+        at = content.index(b"LONPOLE ", 2880) if at is None else at
+        content[at : at + 80] = f"{key:8s}= {value:>20}".ljust(80).encode()
+    return bytes(content)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "cards"),
+    [
+        ("plain", {"NAXIS": 10**9}),
+        ("plain", {"NAXIS1": 10**9}),
+        ("plain", {"NAXIS1": -5}),
+        ("plain", {"PCOUNT": -(10**5)}),
+        ("plain", {"GCOUNT": -3}),
+        ("plain", {"BITPIX": 7}),
+        ("plain", {"NAXIS2": "1E400"}),
+        ("plain", {"A_ORDER": 30_000}),
+        ("plain", {"WCSAXES": 10**9}),
+        ("tiles", {"TFIELDS": 10**9}),
+        ("tiles", {"ZNAXIS": 10**9}),
+        ("tiles", {"ZNAXIS1": 10**9}),
+        ("tiles", {"ZNAXIS1": 10**4, "ZNAXIS2": 10**4}),
+        ("plain", {"XTENSION": "'IMAGE"}),
+        ("tiles", {"ZVAL1": 7}),
+        ("tiles", {"ZVAL2": -32}),
+        ("tiles", {"ZBITPIX": 5}),
+        ("tiles", {"ZTILE1": 10**9}),
+    ],
+    ids=str,
+)
+def test_what_a_header_claims_takes_neither_memory_nor_time(tmp_path, kind, cards, zipped):
+    content = claiming(kind, **cards)
+    path = tmp_path / ("a.fits.gz" if zipped else "a.fits")
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=r"a\.fits.*(broken|truncated|at most)") as caught:
+            read_image(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_that_astropy_calls_corrupted_leads_nobody_in_a_circle(tmp_path):
+    """astropy takes a packed file to be as long as it is packed, and steps back from such a header."""
+    content = claiming().replace(b"NAXIS   =                    2", b"NAXES   =                    2")
+    for name, packed in (("a.fits", content), ("a.fits.gz", gzip.compress(content))):
+        (tmp_path / name).write_bytes(packed)
+        with pytest.raises(FormatError, match="NAXIS is missing"):
+            read_image(tmp_path / name)
+
+
+def test_padding_behind_the_last_image_is_no_header(tmp_path):
+    path = viewer_cube(tmp_path / "a.fits")
+    path.write_bytes(path.read_bytes() + bytes(5 * 2880 + 17))
+    np.testing.assert_array_equal(read_image(path).pixels, PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["HCOMPRESS_1", "PLIO_1"])
+def test_a_compression_that_damage_turns_against_its_reader_is_refused(tmp_path, kind):
+    """A changed card makes astropy write beyond its memory, which ends the process and not only the row."""
+    pixels = np.arange(400, dtype=np.int16).reshape(20, 20)
+    hdu = fits.CompImageHDU(pixels, fits.Header({"BAND": "g"}), compression_type=kind, tile_shape=(20, 20))
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "a.fits.fz")
+    with pytest.raises(FormatError, match=rf"a.fits.fz: got tiles of {kind}; expected GZIP_1 .*funpack"):
+        read_image(tmp_path / "a.fits.fz")

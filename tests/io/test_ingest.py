@@ -212,3 +212,10 @@ def test_the_shape_is_that_of_most_of_the_first_pairs(odd, side):
     images = [image_of(1, shape=shape, bands=("g",)) for shape in shapes]
     image = find_reference([(row, reader(each, each)) for row, each in enumerate(images)], label="x")
     assert image.shape == (side, side)
+
+
+def test_a_psf_that_would_take_all_memory_is_a_reject():
+    """Of a kilobyte of archive: room for a PSF is taken for every row, and is the square of its side."""
+    wire = WireImage(np.ones((1, 8, 8), np.float32), "chw", ("g",), psf={"g": np.ones((2_000_001, 1), np.uint8)})
+    with pytest.raises(FormatError, match="PSF: got 2000001 pixels a side; expected at most 513"):
+        find_reference([(0, lambda _: wire)], label="pairs", members=("image",))

@@ -265,3 +265,36 @@ def test_damage_is_either_harmless_or_named(data):
     except FormatError:
         return
     np.testing.assert_array_equal(image.pixels, IMAGE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda payload: payload.replace(b"(8, 6), }", b"(08, 6),}"),
+        lambda payload: payload.replace(b"(8, 6), } ", b"(08, 6), }"),
+        lambda payload: payload.replace(b"NUMPY\1\0", b"NUMPY\1\7"),
+    ],
+    ids=["zero and no comma", "zero", "version"],
+)
+def test_a_header_that_numpy_refuses_is_refused(change):
+    content = change(npy(IMAGE[0]))
+    payload = zipped(image_g=content)
+    with pytest.raises(ValueError):
+        np.lib.format.read_array(io.BytesIO(content))
+    with pytest.raises(FormatError, match="npy"):
+        decode_npz(payload, bands=("g",))
+
+
+def test_of_two_archives_in_one_file_the_pixels_of_neither_are_taken_for_the_other_s():
+    first, second = encode_npz(IMAGE, "grz"), encode_npz(IMAGE + 1, "grz")
+    for payload in (first[: len(second)].ljust(len(second), b"\0") + second, b"\0" + second):
+        with pytest.raises(FormatError, match="zip directory"):
+            decode_npz(payload, bands=("g", "r", "z"))
+
+
+def test_a_directory_with_more_entries_than_it_counts_is_refused():
+    payload = bytearray(encode_npz(IMAGE, "grz"))
+    payload[-14:-10] = struct.pack("<2H", 2, 2)
+    for bands in (("g", "r"), None):
+        with pytest.raises(FormatError, match="zip directory"):
+            decode_npz(bytes(payload), bands=bands)
