@@ -153,3 +153,18 @@ def test_what_is_no_record_of_benchmarks_is_refused(benchmarks, tmp_path):
     (tmp_path / "rows.json").write_text('{"rows": []}')
     with pytest.raises(ValueError, match="schema None"):
         benchmarks[0].load_record(tmp_path / "rows.json")
+
+
+def test_what_a_survey_costs_follows_from_the_record(page):
+    import growth_page
+
+    rows = [
+        {"command": name, "pairs": pairs, "cpu_ms_per_pair": cost}
+        for name in ("build-hdf5", "verify")
+        for pairs, cost in ((1000, None), (100_000, 0.36))
+    ]
+    lines = "\n".join(growth_page.survey({"rows": rows, "bands": 3, "size": 64}))
+    cells = [line.partition("- ")[2] for line in lines.splitlines() if "- " in line]
+    assert cells[4:8] == ["``build-hdf5``", "10", "0.3", "0"]
+    assert cells[12:15] == ["together", "20", "0.6"]
+    assert cells[-6:] == ["float32", "9.8", "197", "float16, int16", "4.9", "98"]
