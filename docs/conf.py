@@ -20,6 +20,7 @@ extensions = [
     "from_code",
     "selftest_page",
     "benchmarks_page",
+    "growth_page",
     "mathml",
 ]
 exclude_patterns = ["_build"]
