@@ -36,7 +36,8 @@ def measured(record):
         cost = DASH if row["ms_per_pair"] is None else f"{row['ms_per_pair']:.3f}"
         memory = f"{row['peak_memory_mb']:,}"
         rows.append([code(row["command"]), f"{row['pairs']:,}", f"{row['seconds']:.1f}", cost, memory])
-    image = f"{record['bands']} bands of {record['size']} x {record['size']} pixels, {record['threads']} threads."
+    bands = f"{record['bands']} band{'' if record['bands'] == 1 else 's'}"
+    image = f"{bands} of {record['size']} x {record['size']} pixels, {record['threads']} threads."
     head = ["command", "pairs", "seconds", "ms a pair above start-up", "memory [MB]"]
     return [f"{told(record['provenance'])} Images of {image}", "", *table(head, rows, [4, 3, 2, 4, 3])]
 
