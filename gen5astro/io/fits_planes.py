@@ -15,6 +15,8 @@ from gen5astro.io.fits_headers import MAX_PIXELS, check_claims
 
 __all__ = ["Plane", "opened_fits", "read_lone_planes", "read_planes", "read_psf_planes"]
 
+#: Magnitudes; beyond, fluxes in nanomaggies leave what float32 holds, and would silently be 0.
+_MAX_ZERO_POINT = 50.0
 _DEFAULT_BANDS = ("g", "r", "z")
 _NANOMAGGIES = {
     "nanomaggy": 1.0,
@@ -336,6 +338,6 @@ def _checked_zero_point(value, label):
         number = float(value)
     except (TypeError, ValueError):
         number = np.nan
-    if not np.isfinite(number):
+    if not abs(number) < _MAX_ZERO_POINT:  # nor where it is NaN
         raise FormatError(label, got=f"MAGZERO {value!r}", expected="the AB magnitude of one unit of flux")
     return number

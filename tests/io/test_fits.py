@@ -312,3 +312,9 @@ def test_a_compression_that_damage_turns_against_its_reader_is_refused(tmp_path,
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "a.fits.fz")
     with pytest.raises(FormatError, match=rf"a.fits.fz: got tiles of {kind}; expected GZIP_1 .*funpack"):
         read_image(tmp_path / "a.fits.fz")
+
+
+@pytest.mark.parametrize("zero_point", [999, -999, 10**9, "NAN", "none"])
+def test_a_zero_point_that_would_make_every_flux_zero_or_infinite_is_refused(tmp_path, zero_point):
+    with pytest.raises(FormatError, match=r"got MAGZERO .*expected the AB magnitude"):
+        read_image(viewer_cube(tmp_path / "a.fits", MAGZERO=zero_point))
