@@ -89,6 +89,7 @@ def grow(folder, n_pairs, tile, threads):
     """Build, verify and audit a number of pairs; one row each."""
     source, cube, audit = folder / "pairs.parquet", folder / "cube.h5", folder / "audit"
     write_tiled(tile, source, n_pairs)
+    os.sync()  # else the build would wait for the disk to take what was written for it
     common = ("--quiet", "--threads", threads)
     rows = [timed("build-hdf5", source, "--out", cube, *common)]
     source.unlink()
