@@ -17,11 +17,10 @@ from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, ExistsError, FormatError, RejectedError, SchemaError
 from gen5astro.io.appended import AppendedPairs
-from gen5astro.io.changed import size_of
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
-from gen5astro.io.hdf5_writer import part_path
 from gen5astro.io.records import read_record
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
+from gen5astro.io.resuming import part_path, size_of
 from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.kernels.normalize import normalizer_statistics
 from gen5astro.known_lenses import WithoutKnownLenses
@@ -125,7 +124,8 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         known = None if old is None else known_splits(old, row)
         split, group, _ = allot_pairs(catalog, digest, catalog["fingerprint"], guarded, known=known)
         torn = torn_pairs(split, row, digest)
-        keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
+        if torn:
+            keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),

@@ -5,7 +5,7 @@ A ctrl that is a lens teaches a network that lenses are no lenses, and its stamp
 
 import numpy as np
 
-from gen5astro.io.pairs import Reject
+from gen5astro.io.pairs import ChangedPairs, Reject
 from gen5astro.sample import load_known_lenses
 from gen5astro.sky import nearest_object
 
@@ -32,7 +32,7 @@ def nearest_lens(ra, dec):
     return np.asarray(lenses["name"])[nearest].astype(str), separation
 
 
-class WithoutKnownLenses:
+class WithoutKnownLenses(ChangedPairs):
     """A source whose pairs on known lenses are rejects.
 
     Parameters
@@ -44,13 +44,8 @@ class WithoutKnownLenses:
     """
 
     def __init__(self, source, radius_arcsec):
-        self._source, self._radius_arcsec = source, radius_arcsec
-
-    def __getattr__(self, name):
-        # All but what `read` changes is the source's own; names of Python's protocols are looked for on the class.
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._source, name)
+        super().__init__(source)
+        self._radius_arcsec = radius_arcsec
 
     def read(self, ref):
         """Read a block; thread-safe where the source is.

@@ -10,7 +10,7 @@ import numpy as np
 from gen5astro.io.forms import CORE_RADIUS_ARCSEC
 from gen5astro.io.hdf5_schema import datasets_of
 from gen5astro.io.ingest import PAIR, ingest_row
-from gen5astro.io.pairs import Reject
+from gen5astro.io.pairs import ChangedPairs, Reject
 from gen5astro.kernels.aperture import aperture_weights, geometric_center
 from gen5astro.kernels.normalize import annulus_pixels
 from gen5astro.kernels.quantize import lattice_step, rounding_error, sky_scatter, to_lattice
@@ -18,7 +18,7 @@ from gen5astro.kernels.quantize import lattice_step, rounding_error, sky_scatter
 __all__ = ["InForm"]
 
 
-class InForm:
+class InForm(ChangedPairs):
     """A source whose pixels are in a form of 16 bits; pairs with a pixel that it cannot hold are rejects.
 
     Parameters
@@ -32,13 +32,8 @@ class InForm:
     """
 
     def __init__(self, source, form, annulus_fraction):
-        self._source, self.form, self._annulus_fraction = source, form, annulus_fraction
-
-    def __getattr__(self, name):
-        # All but what `read` changes is the source's own; names of Python's protocols are looked for on the class.
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._source, name)
+        super().__init__(source)
+        self.form, self._annulus_fraction = form, annulus_fraction
 
     def read(self, ref):
         """Read a block; thread-safe where the source is.

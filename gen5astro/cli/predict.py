@@ -33,9 +33,9 @@ def command(model, cutouts, out, resume, reading, config, threads, quiet, as_jso
       gen5astro predict run/last.ckpt galaxies.csv --out scores.parquet --bands g,r,z --pixel-scale 0.262
     """
     from gen5astro.inference import open_finder, predict
-    from gen5astro.inference.unfinished import part_path
     from gen5astro.io import open_cutouts
     from gen5astro.io.rejects import rejects_note, rejects_path
+    from gen5astro.io.resuming import part_path
     from gen5astro.report.scores import print_scores
 
     claim_file(out, force=force or resume)

@@ -11,10 +11,10 @@ from gen5astro.engine import map_blocks
 from gen5astro.errors import ExistsError
 from gen5astro.inference.finder import DEPLOYMENT, Finder, check_cutouts
 from gen5astro.inference.scores import KEPT, Tally, write_scores
-from gen5astro.inference.unfinished import Unfinished, part_path
-from gen5astro.io.changed import size_of
+from gen5astro.inference.unfinished import Unfinished
 from gen5astro.io.pairs import Reject
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
+from gen5astro.io.resuming import part_path, size_of
 from gen5astro.kernels.gather import not_finite
 from gen5astro.training.conditions import repeatable
 from gen5astro.training.score import center_crop

@@ -6,29 +6,12 @@ scored with what. The table is written of the journal, whether that was made in 
 
 import json
 import shutil
-from pathlib import Path
 
-from gen5astro.errors import ExistsError, SchemaError
 from gen5astro.io.journal import Journal
 from gen5astro.io.pairs import Reject
+from gen5astro.io.resuming import check_plan, part_path
 
-__all__ = ["Unfinished", "part_path"]
-
-
-def part_path(out):
-    """Return the folder of what is being made.
-
-    Parameters
-    ----------
-    out : path-like
-        The output.
-
-    Returns
-    -------
-    folder : Path
-        ``scores.parquet.part`` for ``scores.parquet``.
-    """
-    return Path(out).with_name(Path(out).name + ".part")
+__all__ = ["Unfinished"]
 
 
 class Unfinished:
@@ -72,19 +55,9 @@ class Unfinished:
             self.folder.mkdir(exist_ok=True)
             (self.folder / "journal").unlink(missing_ok=True)
             planned.write_text(text, encoding="utf-8")
-        elif not resume:
-            raise ExistsError(
-                f"folder {self.folder}",
-                got="a run that was interrupted",
-                remedy="pass --resume to go on with it, or --force to begin anew",
-            )
-        elif planned.read_text(encoding="utf-8") != text:
-            raise SchemaError(
-                f"folder {self.folder}",
-                got="a run on other images, with another network or with other settings",
-                expected="the one to resume",
-                remedy="go on as it was begun, or pass --force to begin anew",
-            )
+        else:
+            other = "a run on other images, with another network or with other settings"
+            check_plan(planned, text, resume=resume, name="a run", other=other, remedy="go on as it was begun")
         self._journal = Journal(self.folder / "journal")
         for record in self._journal:
             self._count(record)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gen5astro.errors import ColumnError, ExistsError, SchemaError
+from gen5astro.errors import ColumnError
 from gen5astro.io.forms import decode, encode, stored_pixels
 from gen5astro.io.hdf5_schema import SHARD_SCHEMA, datasets_of
 from gen5astro.io.ingest import ingest_row
 from gen5astro.io.journal import Journal
 from gen5astro.io.pairs import Reject
 from gen5astro.io.pixels import PixelFile, keep_skeleton, lay_out, restore_skeleton
+from gen5astro.io.resuming import check_plan
 
 __all__ = ["BuildState", "Column"]
 
@@ -102,22 +103,13 @@ class BuildState:
         self._plan = json.dumps(plan, sort_keys=True)
         if self.folder.exists() and force and not resume:
             shutil.rmtree(self.folder)
-        fresh = not (self.folder / "plan.json").exists()
+        planned = self.folder / "plan.json"
+        fresh = not planned.exists()
         if fresh:
             self._lay_out()
-        elif not resume:
-            raise ExistsError(
-                f"folder {self.folder}",
-                got="a build that was interrupted",
-                remedy="pass --resume to go on with it, or --force to begin anew",
-            )
-        elif (self.folder / "plan.json").read_text(encoding="utf-8") != self._plan:
-            raise SchemaError(
-                f"folder {self.folder}",
-                got="a build of other pairs or with other settings",
-                expected="the one to resume",
-                remedy="build as it was begun, or pass --force to begin anew",
-            )
+        else:
+            other = "a build of other pairs or with other settings"
+            check_plan(planned, self._plan, resume=resume, name="a build", other=other, remedy="build as it was begun")
         if not fresh and not sharded:
             restore_skeleton(self.paths[0])
         self.files = [PixelFile(path) for path in self.paths]

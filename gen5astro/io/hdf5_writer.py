@@ -40,8 +40,9 @@ from gen5astro.io.hdf5_schema import (
     datasets_of,
 )
 from gen5astro.io.pixels import IMAGES, copy_pairs, runs
+from gen5astro.io.resuming import part_path
 
-__all__ = ["CubeWriter", "part_path", "shards_path"]
+__all__ = ["CubeWriter", "shards_path"]
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
@@ -61,22 +62,6 @@ def shards_path(path):
         ``cube.shards`` for ``cube.h5``.
     """
     return Path(path).with_suffix(".shards")
-
-
-def part_path(path):
-    """Return the folder of what is done of a cube that is being built.
-
-    Parameters
-    ----------
-    path : path-like
-        The cube.
-
-    Returns
-    -------
-    folder : Path
-        ``cube.h5.part`` for ``cube.h5``.
-    """
-    return Path(path).with_name(Path(path).name + ".part")
 
 
 class CubeWriter:

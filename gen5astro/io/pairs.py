@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["BlockRef", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs"]
+__all__ = ["BlockRef", "ChangedPairs", "CutoutBlock", "PairBlock", "PairSource", "Reject", "block_refs"]
 
 
 @dataclass(frozen=True)
@@ -197,3 +197,22 @@ class PairSource(Protocol):
 
     def positions(self):
         """Return ra and dec of all rows, good or bad, float64 (n,) each [deg]; NaN where unknown. Reads no pixels."""
+
+
+class ChangedPairs:
+    """A source whose blocks are those of another, changed: what inherits has a `read` of its own.
+
+    Parameters
+    ----------
+    source : PairSource
+        The other.
+    """
+
+    def __init__(self, source):
+        self._source = source
+
+    def __getattr__(self, name):
+        # All but what `read` changes is the source's own; names of Python's protocols are looked for on the class.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._source, name)

@@ -10,10 +10,10 @@ import pytest
 from gen5astro.config import Config, PredictConfig
 from gen5astro.errors import ExistsError, RejectedError, SchemaError
 from gen5astro.inference import open_finder, predict
-from gen5astro.inference.unfinished import part_path
 from gen5astro.io import open_cutouts
 from gen5astro.io.hdf5 import Cube
 from gen5astro.io.rejects import rejects_path
+from gen5astro.io.resuming import part_path
 from gen5astro.settings import from_dict
 from gen5astro.training.checkpoint import load_checkpoint, load_model
 from gen5astro.training.conditions import repeatable
