@@ -9,7 +9,7 @@ from gen5astro.balance import compare_splits, split_quantities
 from gen5astro.errors import ConfigError
 from gen5astro.io.hdf5_schema import SPLITS
 from gen5astro.known_splits import torn_between
-from gen5astro.sky import group_objects
+from gen5astro.sky import group_objects, number_hosts
 from gen5astro.split_repair import repair_splits
 from gen5astro.splits import assign_splits, audit_splits, find_homes, map_given
 from gen5astro.twins import label_twins
@@ -77,8 +77,8 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
     ra, dec, host_id = catalog["ra"], catalog["dec"], catalog["host_id"]
     twins, group = _group(ra, dec, host_id, digest, fingerprint, config)
     if known is not None and config.split != "given":
-        hosts = np.where(host_id == "", -1, np.unique(host_id, return_inverse=True)[1])
-        kept = ~torn_between(known, np.array([ra, dec]), (hosts, twins), config.guard_arcsec)
+        labels = (number_hosts(host_id), twins)
+        kept = ~torn_between(known, np.array([ra, dec]), labels, config.guard_arcsec)
         if not kept.all():
             # By itself: through it, others of its host would be between the splits too.
             split, group = np.full(len(kept), "", np.array(SPLITS).dtype), np.full(len(kept), -1)

@@ -183,14 +183,18 @@ def _residual_profile(table, masks):
         if "arc_snr" in stratum:
             continue
         for at, band in enumerate(table.bands):
-            profiles = table["residual_profile"][mask, at]
-            reached = np.isfinite(profiles).any(axis=0)
-            quantiles = np.full((3, PROFILE_BINS), np.nan)
-            quantiles[:, reached] = np.nanpercentile(profiles[:, reached], [50, 16, 84], axis=0)
-            lines = [[float(value) if np.isfinite(value) else None for value in line] for line in quantiles]
-            curves.append({"stratum": stratum, "band": band} | dict(zip(("median", "low", "high"), lines, strict=True)))
+            quantiles = [_quantiles(table["residual_profile"][mask, at, ring]) for ring in range(PROFILE_BINS)]
+            lines = zip(*quantiles, strict=True)
+            curve = {name: list(line) for name, line in zip(("median", "low", "high"), lines, strict=True)}
+            curves.append({"stratum": stratum, "band": band} | curve)
     radius = (np.arange(PROFILE_BINS) + 0.5) * step
     return {"radius_arcsec": [float(value) for value in radius], "unit": "sky sigma / pix", "curves": curves}
+
+
+def _quantiles(values):
+    """Median and 16-84 % range of what is finite; None where nothing is."""
+    known = values[np.isfinite(values)]
+    return np.percentile(known, [50, 16, 84]).tolist() if len(known) else [None] * 3
 
 
 def _worst_pairs(table):

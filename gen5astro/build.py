@@ -328,7 +328,8 @@ def summarize_cube(cube, config):
         Counts, layout, splits and strata with their groups, leaks, normalizer, audit and digests.
     """
     attributes, catalog, split, group = cube.attributes, cube.catalog, cube.split, cube.group
-    table = MeasureTable(catalog | {"row": cube.row}, cube.bands, cube.shape, cube.pixel_scale)
+    columns = {name: catalog[name] for name in ("theta_e_arcsec", "arc_snr") if name in catalog}
+    table = MeasureTable(columns | {"row": cube.row}, cube.bands, cube.shape, cube.pixel_scale)
     audited = cube.audit
     return {
         "schema": attributes["schema"],

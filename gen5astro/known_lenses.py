@@ -3,17 +3,22 @@
 A ctrl that is a lens teaches a network that lenses are no lenses, and its stamp shows two.
 """
 
+from functools import cache
+
 import numpy as np
+from scipy.spatial import cKDTree
 
 from gen5astro.io.pairs import ChangedPairs, Reject
 from gen5astro.sample import load_known_lenses
-from gen5astro.sky import nearest_object
+from gen5astro.sky import nearest_object, unit_vectors
 
-__all__ = ["WithoutKnownLenses", "nearest_lens"]
+__all__ = ["WithoutKnownLenses", "lens_names", "nearest_lens"]
 
 
 def nearest_lens(ra, dec):
     """Find the known lens nearest to each position.
+
+    The names of many are long: `lens_names` gives those that are wanted.
 
     Parameters
     ----------
@@ -22,14 +27,37 @@ def nearest_lens(ra, dec):
 
     Returns
     -------
-    name : str array, (n,)
+    number : int64 array, (n,)
         Of the lens.
     separation : float64 array, (n,)
         How far away it is [arcsec].
     """
+    place, tree = _places()
+    return nearest_object(ra, dec, *place, tree=tree)
+
+
+@cache
+def _places():
+    """Where the lenses are, and a tree to find them by."""
     lenses = load_known_lenses()
-    nearest, separation = nearest_object(ra, dec, np.asarray(lenses["ra"]), np.asarray(lenses["dec"]))
-    return np.asarray(lenses["name"])[nearest].astype(str), separation
+    place = np.asarray(lenses["ra"]), np.asarray(lenses["dec"])
+    return place, cKDTree(unit_vectors(*place))
+
+
+def lens_names(number):
+    """Return what known lenses are called.
+
+    Parameters
+    ----------
+    number : int64 array, (n,)
+        From `nearest_lens`.
+
+    Returns
+    -------
+    names : str array, (n,)
+        In the catalogs that travel with the package.
+    """
+    return np.asarray(load_known_lenses()["name"])[number].astype(str)
 
 
 class WithoutKnownLenses(ChangedPairs):
@@ -66,7 +94,7 @@ class WithoutKnownLenses(ChangedPairs):
         located = np.flatnonzero(np.isfinite(block.catalog["ra"]) & np.isfinite(block.catalog["dec"]))
         if not len(located):
             return block, rejects
-        names, separation = nearest_lens(block.catalog["ra"][located], block.catalog["dec"][located])
+        number, separation = nearest_lens(block.catalog["ra"][located], block.catalog["dec"][located])
         met = separation <= self._radius_arcsec
         if not met.any():
             return block, rejects
@@ -74,7 +102,7 @@ class WithoutKnownLenses(ChangedPairs):
         found = [
             Reject(row, f"the ctrl is the known lens {name}, {far:.1f} arcsec away", tuple(digest))
             for row, name, far, digest in zip(
-                block.row[located[met]].tolist(), names[met], separation[met], digests, strict=True
+                block.row[located[met]].tolist(), lens_names(number[met]), separation[met], digests, strict=True
             )
         ]
         kept = np.ones(len(block), bool)

@@ -6,6 +6,7 @@ group, and every split, fold and bootstrap draw takes a group whole.
 """
 
 import numpy as np
+import pyarrow as pa
 from astropy.coordinates import angular_separation
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -20,6 +21,7 @@ __all__ = [
     "effective_number",
     "group_objects",
     "nearest_object",
+    "number_hosts",
     "separation_arcsec",
     "sky_cell",
     "unit_vectors",
@@ -79,7 +81,7 @@ def chord(separation_arcsec):
     return 2.0 * np.sin(np.minimum(np.asarray(separation_arcsec) * _ARCSEC, np.pi) / 2.0)
 
 
-def nearest_object(ra, dec, other_ra, other_dec):
+def nearest_object(ra, dec, other_ra, other_dec, *, tree=None):
     """Find the nearest of other objects to each position.
 
     Parameters
@@ -88,6 +90,8 @@ def nearest_object(ra, dec, other_ra, other_dec):
         Positions [deg], all finite.
     other_ra, other_dec : float64 array, (m,)
         Positions of the others [deg], all finite; at least one.
+    tree : scipy.spatial.cKDTree, optional
+        Of the others' `unit_vectors`, where they are asked for many times.
 
     Returns
     -------
@@ -96,7 +100,8 @@ def nearest_object(ra, dec, other_ra, other_dec):
     separation : float64 array, (n,)
         How far off it is [arcsec].
     """
-    nearest = cKDTree(unit_vectors(other_ra, other_dec)).query(unit_vectors(ra, dec))[1]
+    tree = cKDTree(unit_vectors(other_ra, other_dec)) if tree is None else tree
+    nearest = tree.query(unit_vectors(ra, dec))[1]
     return nearest, separation_arcsec(ra, dec, other_ra[nearest], other_dec[nearest])
 
 
@@ -161,10 +166,29 @@ def group_objects(ra, dec, host_id, *, min_separation_arcsec, twins=None):
         shapes = f"{ra.shape}, {dec.shape} and {host_id.shape}"
         raise ShapeError("ra, dec and host_id", got=shapes, expected="three columns of one length")
     _check_declinations(dec, np.isfinite(ra) & np.isfinite(dec))
-    host = np.full(len(ra), -1)
-    host[host_id != ""] = np.unique(host_id[host_id != ""], return_inverse=True)[1]
+    host = number_hosts(host_id)
     labels = [host] if twins is None else [host, np.asarray(twins)]
     return connect(labels, ra, dec, within_arcsec=min_separation_arcsec)
+
+
+def number_hosts(host_id):
+    """Number the hosts by their names.
+
+    Parameters
+    ----------
+    host_id : str array, (n,)
+        Name of the host; '' where unknown.
+
+    Returns
+    -------
+    number : int32 array, (n,)
+        The same for the same name, from 0; -1 where unknown.
+    """
+    # By hashing, whose memory is that of the different names; sorting would copy them all.
+    host_id = np.asarray(host_id, dtype=str)
+    number = np.array(pa.array(host_id, pa.string()).dictionary_encode().indices, np.int32)
+    number[host_id == ""] = -1
+    return number
 
 
 def connect(labels, ra, dec, *, within_arcsec):
@@ -189,16 +213,17 @@ def connect(labels, ra, dec, *, within_arcsec):
     # Nodes of the graph: the objects, then distinct places, then the labels of each list in turn.
     n = n_nodes = len(at)
     first, second = [], []
+    number = np.int32 if n + at.size + sum(label.size for label in labels) < 2**31 else np.int64
     for node in (at, *labels):
-        member, label = np.argwhere(node >= 0)[:, 0], node[node >= 0]
+        member, label = np.nonzero(node >= 0)[0].astype(number), node[node >= 0]
         if label.max(initial=-1) >= node.size:
             # Labels of a damaged file may be of any size, and the graph has a node for each number up to the largest.
             label = np.unique(label, return_inverse=True)[1]
         first.append(member)
-        second.append(n_nodes + label)
+        second.append(n_nodes + label.astype(number))
         n_nodes += int(label.max(initial=-1)) + 1
-    first.append(n + close[:, 0])
-    second.append(n + close[:, 1])
+    first.append(n + close[:, 0].astype(number))
+    second.append(n + close[:, 1].astype(number))
     edges = np.concatenate(first), np.concatenate(second)
     graph = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=(n_nodes, n_nodes))
     return _by_first_appearance(connected_components(graph, directed=False)[1][:n])

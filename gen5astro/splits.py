@@ -26,6 +26,7 @@ from gen5astro.sky import chord, connect, distinct_places, group_objects, separa
 
 __all__ = ["SPLITS", "assign_splits", "audit_splits", "find_homes", "map_given", "split_digest"]
 
+_ROWS = 1 << 16
 _ALIASES = {
     "train": "train",
     "training": "train",
@@ -201,29 +202,27 @@ def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None)
 
 def _homes(patches, ra, dec, host_id, digest, bricks, cell_deg):
     """Return the home of each object, numbered, and the homes' names: brick, else cell, else host, pixels or row."""
-    n_patches = int(patches.max(initial=-1)) + 1
-    names = np.full(n_patches, "", dtype=object)
     if bricks is not None:
-        _name(names, patches, bricks, "brick")
+        marks = [("brick", bricks, bricks != "")]
     else:
-        cell = sky_cell(ra, dec, size_deg=cell_deg)
-        smallest = np.full(n_patches, np.iinfo(np.int64).max)
-        np.minimum.at(smallest, patches[cell >= 0], cell[cell >= 0])
-        names[:] = np.where(smallest == np.iinfo(np.int64).max, "", np.char.add("cell:", smallest.astype(str)))
-        _name(names, patches, np.asarray(host_id, dtype=str), "host")
-        marks = np.arange(len(patches)) if digest is None else np.asarray(digest, np.uint64)[:, -1]
-        _name(names, patches, marks, "row" if digest is None else "pixels")
-    unique, home = np.unique(names.astype(str), return_inverse=True)
-    return home[patches], unique.tolist()
-
-
-def _name(names, patches, values, kind):
-    """Name the patches that have no name yet by the smallest of their members' values, where one has any."""
-    rows = np.flatnonzero(names[patches] == "")
-    rows = rows[values[rows].astype(str) != ""]
-    rows = rows[np.argsort(values[rows], kind="stable")[::-1]]
-    # Of several values for one patch the last assigned stays: the smallest.
-    names[patches[rows]] = [f"{kind}:{each}" for each in values[rows].tolist()]
+        cell, host_id = sky_cell(ra, dec, size_deg=cell_deg), np.asarray(host_id, dtype=str)
+        marks = [("cell", cell, cell >= 0), ("host", host_id, host_id != "")]
+        if digest is None:
+            marks.append(("row", np.arange(len(patches)), True))
+        else:
+            marks.append(("pixels", np.asarray(digest, np.uint64)[:, -1], True))
+    home, names = np.full(int(patches.max(initial=-1)) + 1, -1), []
+    for kind, values, known in marks:
+        # Of the patches that have no name yet, each by the smallest of its members' values.
+        rows = np.flatnonzero(known & (home[patches] < 0))
+        unique, at = np.unique(values[rows], return_inverse=True)
+        smallest = np.full(len(home), len(unique))
+        np.minimum.at(smallest, patches[rows], at)
+        named = np.flatnonzero(smallest < len(unique))
+        used, at = np.unique(smallest[named], return_inverse=True)
+        home[named] = len(names) + at
+        names += [f"{kind}:{each}" for each in unique[used].tolist()]
+    return home[patches], names
 
 
 def _known_codes(known, n):
@@ -350,5 +349,7 @@ def split_digest(split, digest):
         SHA-256, hexadecimal; two splits of the same pixels in the same order share it only if they are equal.
     """
     hashed = hashlib.sha256(np.ascontiguousarray(digest, dtype="<u8").tobytes())
-    hashed.update("\n".join(np.asarray(split, dtype=str).tolist()).encode())
+    split = np.asarray(split, dtype=str)
+    for start in range(0, len(split), _ROWS):
+        hashed.update(("\n" * (start > 0) + "\n".join(split[start : start + _ROWS].tolist())).encode())
     return hashed.hexdigest()

@@ -74,11 +74,9 @@ def _label_near(fingerprint):
 
 def _near_pairs(marks):
     """Find pairs of different fingerprints that agree in a whole band and differ in few bits altogether."""
-    bits = np.unpackbits(marks.astype("<u8").view(np.uint8), axis=1, bitorder="little")
-    weights = 1 << np.arange(_BAND_BITS)
     found = [np.empty((2, 0), np.int64)]
     for band in range(_BANDS):
-        key = bits[:, band * _BAND_BITS : (band + 1) * _BAND_BITS] @ weights
+        key = _bits(marks, band * _BAND_BITS, _BAND_BITS)
         order = np.argsort(key)
         for ahead in range(1, _NEXT + 1):
             one, other = order[:-ahead], order[ahead:]
@@ -87,3 +85,12 @@ def _near_pairs(marks):
             near = np.bitwise_count(marks[one] ^ marks[other]).sum(axis=1) <= MOST_BITS
             found.append(np.stack([one[near], other[near]]))
     return np.concatenate(found, axis=1)
+
+
+def _bits(marks, first, count):
+    """Take some bits, fewer than 32, of each row of words, the least of the first word being bit 0."""
+    word, shift = divmod(first, 64)
+    taken = marks[:, word] >> np.uint64(shift)
+    if shift + count > 64:
+        taken |= marks[:, word + 1] << np.uint64(64 - shift)
+    return (taken & np.uint64((1 << count) - 1)).astype(np.uint32)

@@ -89,13 +89,13 @@ def _pixels(source, threads, advance):
 
 
 class _Read:
-    """Reads a block and returns the pairs that are damaged, and how many there are."""
+    """Reads a block and returns the pairs that are damaged, and how many it has."""
 
     def __init__(self, source):
         self._source = source
 
     def __call__(self, ref):
-        return self._source.read(ref)[1], ref.stop - ref.start
+        return self._source.check(ref), ref.stop - ref.start
 
 
 def _checksums(cube):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen5astro.io.pairs import BlockRef
-from gen5astro.known_lenses import WithoutKnownLenses, nearest_lens
+from gen5astro.known_lenses import WithoutKnownLenses, lens_names, nearest_lens
 from gen5astro.sample import load_known_lenses
 from gen5astro.sky import separation_arcsec
 from tests.factories import make_pairs
@@ -28,8 +28,8 @@ def test_the_nearest_lens_is_that_of_all_separations():
     rng, lenses = np.random.default_rng(0), load_known_lenses()
     ra, dec = rng.uniform(0, 360, 20), rng.uniform(-80, 80, 20)
     every = separation_arcsec(ra[:, None], dec[:, None], np.asarray(lenses["ra"]), np.asarray(lenses["dec"]))
-    name, separation = nearest_lens(ra, dec)
-    np.testing.assert_array_equal(name, np.asarray(lenses["name"])[every.argmin(axis=1)])
+    number, separation = nearest_lens(ra, dec)
+    np.testing.assert_array_equal(lens_names(number), np.asarray(lenses["name"])[every.argmin(axis=1)])
     np.testing.assert_allclose(separation, every.min(axis=1), rtol=1e-9)
 
 

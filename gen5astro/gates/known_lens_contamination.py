@@ -10,7 +10,7 @@ hosts were chosen: red galaxies of high velocity dispersion are what searches fo
 import numpy as np
 
 from gen5astro.gates import Gate
-from gen5astro.known_lenses import nearest_lens
+from gen5astro.known_lenses import lens_names, nearest_lens
 from gen5astro.verdict import Finding, Limit, Status
 
 _NAMED = 3
@@ -22,10 +22,11 @@ def _findings(table, context):
         yield Finding("known_lenses", None, Status.SKIP, note="the input declares no positions (columns ra and dec)")
         return
     yield context.judge("unlocated", np.mean(~located), note="share of pairs without a position")
-    names, separation = nearest_lens(table["ra"][located], table["dec"][located])
+    number, separation = nearest_lens(table["ra"][located], table["dec"][located])
     matched = separation <= context.config.known_lens_radius_arcsec
-    yield context.judge("known_lenses", np.count_nonzero(matched), note=_note(names[matched]))
-    yield context.show("nearest_lens", separation.min(), unit="arcsec", note=str(names[separation.argmin()]))
+    yield context.judge("known_lenses", np.count_nonzero(matched), note=_note(lens_names(number[matched])))
+    closest = separation.argmin()
+    yield context.show("nearest_lens", separation[closest], unit="arcsec", note=str(lens_names(number[closest])))
 
 
 def _note(names):

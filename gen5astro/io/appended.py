@@ -72,7 +72,8 @@ class AppendedPairs:
 
     def _columns(self):
         """Name of each column of either, and whether it is text."""
-        texts = {name: values.dtype.kind == "U" for name, values in self.old.cube.catalog.items()}
+        probe = self.old.cube.catalog.rows(0, min(_PROBE, self.n_old))
+        texts = {name: values.dtype.kind == "U" for name, values in probe.items()}
         texts["region_split"] = True
         for ref in self.new.blocks(_PROBE):
             block, _ = self.new.read(ref)

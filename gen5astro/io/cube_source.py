@@ -78,33 +78,17 @@ class CubeSource:
         rejects : list of Reject
             The others.
         """
-        cube = self.cube
-        if isinstance(ref, PlaceRef):
-            chosen = np.arange(ref.start, ref.stop)
-        else:
-            chosen = np.flatnonzero((cube.row >= ref.start) & (cube.row < ref.stop))
-        row, expected = cube.row[chosen], cube.digest[chosen]
-        stamp, ctrl = (np.empty((len(row), len(self.bands), *self.shape), np.float32) for _ in range(2))
-        census, digest = np.empty((len(row), 2, len(self.bands), 4)), np.empty_like(expected)
-        for number, (name, out) in enumerate(zip(IMAGES, (stamp, ctrl), strict=True)):
-            done = 0
-            for start, stop in runs(chosen):
-                for image in cube.read_images(name, start, stop):
-                    _, digest[done, number] = ingest_row(image, out[done], census=census[done, number])
-                    done += 1
-        intact = (digest == expected).all(axis=1)
-        rejects = [
-            Reject(
-                int(row[at]), f"the {IMAGES[int(digest[at, 0] == expected[at, 0])]} does not match its stored digest"
-            )
-            for at in np.flatnonzero(~intact)
-        ]
-        columns = {**cube.catalog, "region_split": cube.split}
+        cube, chosen = self.cube, self._chosen(ref)
+        images = np.empty((2, len(chosen), len(self.bands), *self.shape), np.float32)
+        census, digest = np.empty((len(chosen), 2, len(self.bands), 4)), np.empty((len(chosen), 2), np.uint64)
+        for at, number, image in self._images(chosen):
+            digest[at, number] = ingest_row(image, images[number, at], census=census[at, number])[1]
+        intact, rejects = self._judged(chosen, digest)
         block = PairBlock(
-            stamp=stamp,
-            ctrl=ctrl,
-            catalog={name: values[chosen] for name, values in columns.items()},
-            row=row,
+            stamp=images[0],
+            ctrl=images[1],
+            catalog=self._catalog(chosen),
+            row=cube.row[chosen],
             digest=digest,
             census=census,
             bands=self.bands,
@@ -112,3 +96,53 @@ class CubeSource:
             quantization={name: values[chosen] for name, values in cube.quantization.items()} or None,
         )
         return block if intact.all() else block.choose(intact), rejects
+
+    def check(self, ref):
+        """Read the pairs of a block and keep none of them; thread-safe.
+
+        Parameters
+        ----------
+        ref : BlockRef
+            Which, as `read` takes it.
+
+        Returns
+        -------
+        rejects : list of Reject
+            Pairs whose pixels are not intact.
+        """
+        chosen = self._chosen(ref)
+        room, digest = np.empty((len(self.bands), *self.shape), np.float32), np.empty((len(chosen), 2), np.uint64)
+        for at, number, image in self._images(chosen):
+            digest[at, number] = ingest_row(image, room)[1]
+        return self._judged(chosen, digest)[1]
+
+    def _chosen(self, ref):
+        """Places of the pairs of a block, rising where those of its rows are."""
+        if isinstance(ref, PlaceRef):
+            return np.arange(ref.start, ref.stop)
+        return np.flatnonzero((self.cube.row >= ref.start) & (self.cube.row < ref.stop))
+
+    def _images(self, chosen):
+        """Number of the pair in the block, of the image in `IMAGES`, and the image."""
+        for number, name in enumerate(IMAGES):
+            at = 0
+            for start, stop in runs(chosen):
+                for image in self.cube.read_images(name, start, stop):
+                    yield at, number, image
+                    at += 1
+
+    def _judged(self, chosen, digest):
+        """Whether each pair is intact, and the others as rejects."""
+        row, match = self.cube.row[chosen], digest == self.cube.digest[chosen]
+        intact = match.all(axis=1)
+        rejects = [
+            Reject(int(row[at]), f"the {IMAGES[int(match[at, 0])]} does not match its stored digest")
+            for at in np.flatnonzero(~intact)
+        ]
+        return intact, rejects
+
+    def _catalog(self, chosen):
+        """The pairs' columns, the cube's own split among them."""
+        parts = [self.cube.catalog.rows(start, stop) for start, stop in runs(chosen)] or [self.cube.catalog.rows(0, 0)]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return columns | {"region_split": self.cube.split[chosen]}

@@ -15,6 +15,7 @@ import numpy as np
 
 from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
+from gen5astro.io.cube_columns import CubeColumns
 from gen5astro.io.forms import decode, stored_pixels
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
@@ -127,9 +128,20 @@ class Cube:
             raise MissingFileError(f"cube {self.path}", got="nothing there", expected="a file of gen5astro build-hdf5")
         if not self.path.is_file() or not h5py.is_hdf5(self.path):
             raise FormatError(f"cube {self.path}", got="no HDF5 file", expected="a file of gen5astro build-hdf5")
+        with self.guarded(), h5py.File(self.path, "r", locking=False) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def guarded(self):
+        """Name the cube in whatever goes wrong while it is read, for as long as the context lasts.
+
+        Raises
+        ------
+        FormatError
+            If what is read is damaged.
+        """
         try:
-            with h5py.File(self.path, "r", locking=False) as file:
-                yield file
+            yield
         except Gen5Error:
             raise
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -182,11 +194,6 @@ class Cube:
         with self.opened() as file:
             return file[name][...]
 
-    def _read_columns(self, folder):
-        with self.opened() as file:
-            columns = [file[folder][name] for name in list(file[folder])]
-            return {str(column.attrs["column"]): _decoded(column[...]) for column in columns}
-
     @cached_property
     def stamp(self):
         """Hosts with arcs [nanomaggy]: read-only float32 (n, band, y, x), a memory map or `StoredPixels` over some."""
@@ -228,13 +235,13 @@ class Cube:
 
     @cached_property
     def catalog(self):
-        """Columns of the catalog: dict of float64 or str array, (n,)."""
-        return self._read_columns("catalog")
+        """Columns of the catalog: `CubeColumns` of float64 or str array, (n,), each read when it is asked for."""
+        return CubeColumns(self, "catalog")
 
     @cached_property
     def measure(self):
-        """Columns of the embedded audit's measurements: dict of array, (n, ...); empty without an audit."""
-        return self._read_columns("measure")
+        """Columns of the embedded audit's measurements, likewise: array, (n, ...); empty without an audit."""
+        return CubeColumns(self, "measure")
 
     @cached_property
     def split(self):
@@ -358,7 +365,3 @@ def _read_attributes(file, path):
     if missing:
         raise _damaged(path, f"no attribute {missing[0]}")
     return {each.name: each.dtype(file.attrs[each.name]) for each in known}
-
-
-def _decoded(values):
-    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values

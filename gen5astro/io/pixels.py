@@ -268,8 +268,8 @@ class PixelFile:
         os.fdatasync(self._file)
 
 
-def read_span(pieces, start, images):
-    """Read images one after the other from the files that hold them.
+def read_span(pieces, start, rows):
+    """Read rows of a dataset, such as images, one after the other from the files that hold them.
 
     Whoever goes through a whole cube reads so: pages of a map would count as the process's memory, and a disk is asked
     for few of them at a time.
@@ -279,26 +279,27 @@ def read_span(pieces, start, images):
     pieces : sequence of tuple
         ``(path, offset, count)`` of each file, in the order of the rows.
     start : int
-        Row of the first image.
-    images : array, (n, band, y, x)
+        The first row.
+    rows : array, (n, ...)
         Where to put them; of the type that is stored.
 
     Raises
     ------
     OSError
-        If a file ends before its images do.
+        If a file ends before its rows do.
     """
-    done, begin, stop = 0, 0, start + len(images)
+    done, begin, stop = 0, 0, start + len(rows)
+    size = rows.dtype.itemsize * math.prod(rows.shape[1:])
     for path, offset, count in pieces:
         first, last = max(start, begin), min(stop, begin + count)
         if first < last:
-            content = memoryview(images[done : done + last - first]).cast("B")
+            content = memoryview(rows[done : done + last - first].view(np.uint8)).cast("B")
             with open(path, "rb", buffering=0) as file:
-                file.seek(offset + (first - begin) * images[0].nbytes)
+                file.seek(offset + (first - begin) * size)
                 while content:
                     got = file.readinto(content)
                     if not got:
-                        raise OSError(f"{path} ends before its images do")
+                        raise OSError(f"{path} ends before its rows do")
                     content = content[got:]
             done += last - first
         begin += count
