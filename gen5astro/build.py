@@ -116,14 +116,10 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:
         _stream(source, writer, config, threads, advance)
         _check_counts(source, len(writer), writer.rejects, out, config.audit.max_reject_fraction)
-        catalog = writer.columns("ra", "dec", "host_id", "region_split", "brickname")
-        row, digest = catalog["row"], catalog["digest"]
-        by_row = np.argsort(row)
-        _check_audited(record, audit, _read_digest(row, digest, writer.rejects))
-        guarded = widen_guard(config.build, source.shape, source.pixel_scale)
-        known = None if old is None else known_splits(old, row)
-        split, group, _ = allot_pairs(catalog, digest, catalog["fingerprint"], guarded, known=known)
-        torn = torn_pairs(split, row, digest)
+        content = writer.columns("row", "digest")
+        _check_audited(record, audit, _read_digest(**content, rejects=writer.rejects))
+        split, group = _allot(writer, source, old, config)
+        torn = torn_pairs(split, **content)
         if torn:
             keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
         attributes = {
@@ -133,13 +129,28 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
             "normalizer": _json(as_dict(config.normalize)),
             "config": _json(as_dict(config)),
             "audit": "" if record is None else _json(record),
-            "split_digest": split_digest(*(each[by_row][split[by_row] != ""] for each in (split, digest))),
+            "split_digest": _digest_of_split(split, **content),
             "code_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        measure = None if audit is None else _read_measure(audit, row, set(writer.column_names))
+        measure = None if audit is None else _read_measure(audit, content["row"], set(writer.column_names))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
     return _told(out, config)
+
+
+def _allot(writer, source, old, config):
+    """Split and group of each pair that was read; what they are told from is many columns, and is let go of."""
+    catalog = writer.columns("ra", "dec", "host_id", "region_split", "brickname", group="catalog")
+    own = writer.columns("row", "digest", "fingerprint")
+    guarded = widen_guard(config.build, source.shape, source.pixel_scale)
+    known = None if old is None else known_splits(old, own["row"])
+    return allot_pairs(catalog, own["digest"], own["fingerprint"], guarded, known=known)[:2]
+
+
+def _digest_of_split(split, row, digest):
+    at = np.argsort(row)
+    at = at[split[at] != ""]
+    return split_digest(split[at], digest[at])
 
 
 def _told(out, config):

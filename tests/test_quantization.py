@@ -278,7 +278,7 @@ def test_a_build_that_was_killed_ends_as_one_that_was_not(tmp_path, pairs, form,
     # As after a kill, nothing is known to be on the disk: all is read again, and one file lost its last pixels.
     part = tmp_path / "cube.h5.part"
     with Journal(part / "journal") as journal:
-        records = [record for record in journal if "synced" not in record]
+        records = [dict(record) for record in journal if "synced" not in record]
         journal.cut(0)
         for record in records:
             journal.append(record)

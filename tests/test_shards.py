@@ -335,7 +335,7 @@ def test_what_did_not_reach_the_disk_is_read_again(pairs, tmp_path):
     interrupted(pairs, tmp_path / "cube.h5")
     part = tmp_path / "cube.h5.part"
     with Journal(part / "journal") as journal:
-        records = [record for record in journal if "synced" not in record]
+        records = [dict(record) for record in journal if "synced" not in record]
         journal.cut(0)
         for record in records:
             journal.append(record)

@@ -25,6 +25,8 @@ from gen5astro.io.resuming import check_plan
 __all__ = ["BuildState", "Column"]
 
 _SYNC_SECONDS = 10.0
+#: Longest text of a float64, such as -1.2345678901234567e-300.
+_NUMBER_WIDTH = 24
 _STATISTICS = ("statistics_stamp", "statistics_ctrl")
 
 
@@ -35,12 +37,15 @@ class Column:
     ----------
     text : bool
         Whether it is text; a column of numbers in some blocks and text in others is text.
-    width : int
-        Bytes of its longest text, in UTF-8.
     """
 
     def __init__(self):
-        self.text, self.width = False, 1
+        self.text, self._numbers, self._width = False, False, 1
+
+    @property
+    def width(self):
+        """Bytes of its longest text, in UTF-8: int."""
+        return max(self._width, _NUMBER_WIDTH) if self._numbers else self._width
 
     def see(self, values):
         """Take note of some of its values.
@@ -52,7 +57,9 @@ class Column:
         """
         if values.dtype.kind == "U":
             self.text = True
-            self.width = max(self.width, np.char.encode(values, "utf-8", "replace").dtype.itemsize)
+            self._width = max(self._width, np.char.encode(values, "utf-8", "replace").dtype.itemsize)
+        elif len(values):
+            self._numbers = True
 
 
 class BuildState:
@@ -255,28 +262,45 @@ class BuildState:
         self.journal.sync()
         self._synced = time.monotonic()
 
-    def blocks(self):
+    def blocks(self, names=None):
         """Read back what is not pixels, block by block.
+
+        Parameters
+        ----------
+        names : collection of str, optional
+            Which; those that are not there are left out. Default: all.
 
         Yields
         ------
-        row : int64 array, (n,)
-            Rows of the input.
-        digest : uint64 array, (n, 2)
-            Of each stamp and ctrl.
-        fingerprint : uint64 array, (n, 4)
-            Of each ctrl.
-        statistics : list of float64 array, (n, band, 2)
-            Of each stamp, and of each ctrl; and what the form of the pixels brings, in the order of the schema.
-        catalog : dict of float64 or str array, (n,)
-            Columns.
+        columns : dict of array, (n, ...)
+            By the names of the schema, ``catalog/NAME`` for columns of the catalog.
         """
+        keys = {name: name for name in ("row", "digest", "fingerprint")}
+        keys |= dict(zip(("normalizer/stamp", "normalizer/ctrl"), _STATISTICS, strict=True))
+        keys |= {name: _added_key(name) for name in self._added}
+        keys |= {f"catalog/{name}": f"column_{at}" for at, name in enumerate(self.columns)}
+        wanted = keys if names is None else {name: keys[name] for name in names if name in keys}
         for record in self.journal:
             if "synced" not in record and len(record["row"]):
-                catalog = {name: record[f"column_{at}"] for at, name in enumerate(record["names"].tolist())}
-                statistics = [record[name] for name in (*_STATISTICS, *map(_added_key, self._added))]
-                own = (record[name] for name in ("row", "digest", "fingerprint"))
-                yield *own, statistics, catalog
+                yield {name: record[key] for name, key in wanted.items()}
+
+    def type_of(self, name, dtype):
+        """Return the type of a whole column.
+
+        Parameters
+        ----------
+        name : str
+            As in `blocks`.
+        dtype : numpy.dtype
+            Type of it in one of the blocks.
+
+        Returns
+        -------
+        dtype : numpy.dtype
+            Wide enough for all.
+        """
+        column = self.columns.get(name.removeprefix("catalog/")) if name.startswith("catalog/") else None
+        return np.dtype(f"U{column.width}") if column is not None and column.text else dtype
 
     def close(self):
         """Close all files."""

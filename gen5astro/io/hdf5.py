@@ -135,6 +135,10 @@ class Cube:
     def guarded(self):
         """Name the cube in whatever goes wrong while it is read, for as long as the context lasts.
 
+        Yields
+        ------
+        None
+
         Raises
         ------
         FormatError

@@ -5,11 +5,12 @@ import numpy as np
 
 from gen5astro.errors import ColumnError
 from gen5astro.io.hdf5_schema import DATASETS, datasets_of
-from gen5astro.io.pixels import create_contiguous, map_to_write
+from gen5astro.io.pixels import MapToWrite, create_contiguous
 
 __all__ = ["create_datasets", "describe_datasets", "encoded", "fill_datasets", "stored_name", "stored_type"]
 
 _SPEC = {each.name: each for each in DATASETS}
+_RELEASE = 1 << 16
 _BY_BLOCK = ("row", "digest", "fingerprint", "normalizer/stamp", "normalizer/ctrl")
 
 
@@ -82,20 +83,19 @@ def fill_datasets(path, places, state, order):
     """
     place_of_pair = np.full(len(state), -1)
     place_of_pair[order] = np.arange(len(order))
-    maps = map_to_write(path, places)
     done = 0
-    for row, digest, fingerprint, statistics, catalog in state.blocks():
-        at = place_of_pair[done : done + len(row)]
-        kept = at >= 0
-        for name, values in zip(_by_block(state.form), (row, digest, fingerprint, *statistics), strict=True):
-            maps[name][at[kept]] = values[kept]
-        for name, values in catalog.items():
-            text = state.columns[name].text
-            texts = np.char.encode(values.astype(str), "utf-8", "replace") if text else values
-            maps[f"catalog/{stored_name(name)}"][at[kept]] = texts[kept]
-        done += len(row)
-    for each in maps.values():
-        each.flush()
+    with MapToWrite(path, places) as maps:
+        for columns in state.blocks():
+            at = place_of_pair[done : done + len(columns["row"])]
+            kept = at >= 0
+            for name, values in columns.items():
+                place = _place(name)
+                if maps[place].dtype.kind == "S":
+                    values = np.char.encode(values.astype(str), "utf-8", "replace")
+                maps[place][at[kept]] = values[kept]
+            done += len(at)
+            if done // _RELEASE > (done - len(at)) // _RELEASE:
+                maps.release()
 
 
 def describe_datasets(file, form):
@@ -128,6 +128,12 @@ def stored_type(name):
         Little-endian.
     """
     return np.dtype(_SPEC[name].dtype).newbyteorder("<")
+
+
+def _place(name):
+    """Dataset of what `BuildState.blocks` calls by a name."""
+    group, slash, column = name.partition("/")
+    return f"catalog/{stored_name(column)}" if group == "catalog" and slash else name
 
 
 def stored_name(name):

@@ -214,26 +214,31 @@ class CubeWriter:
     def __len__(self):
         return len(self._state)
 
-    def columns(self, *names):
-        """Read columns of the catalog back.
+    def columns(self, *names, group=""):
+        """Read back what is known of each pair.
 
         Parameters
         ----------
         *names : str
-            Which; those that are not there are left out.
+            Datasets, or columns; those that are not there are left out.
+        group : str
+            ``catalog`` for columns of it.
 
         Returns
         -------
         columns : dict of array, (n, ...)
-            ``row``, ``digest``, ``fingerprint`` and those columns, in the order of the input.
+            They, in the order of the input.
         """
-        known = [name for name in names if name in self._state.columns]
-        parts = [(*own, *(catalog[name] for name in known)) for *own, _, catalog in self._state.blocks()]
-        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        columns = dict(zip(("row", "digest", "fingerprint", *known), joined, strict=True))
-        for name in known:
-            if self._state.columns[name].text:
-                columns[name] = columns[name].astype(str)
+        places = {f"{group}/{name}" if group else name: name for name in names}
+        columns, done = {}, 0
+        for part in self._state.blocks(places):
+            for place, values in part.items():
+                whole = columns.get(places[place])
+                if whole is None:
+                    whole = np.empty((len(self), *values.shape[1:]), self._state.type_of(place, values.dtype))
+                    columns[places[place]] = whole
+                whole[done : done + len(values)] = values
+            done += len(next(iter(part.values()), ()))
         return columns
 
     @property

@@ -81,10 +81,10 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def __iter__(self):
-        """Read the whole records, from the first on."""
+        """Read the whole records, from the first on: a mapping each, which unpacks an array when it is asked for."""
         for _, content in _records(self.path):
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                yield {name: arrays[name] for name in arrays.files}
+                yield arrays
 
 
 def _digest(content):

@@ -278,10 +278,10 @@ class Rows:
         FormatError
             If a file is broken there.
         """
-        for file in self._files:
-            with open_file(file.path) as handle:
+        for number, file in enumerate(self._files):
+            with self._lock:
                 try:
-                    yield handle.read([name]).column(0)
+                    yield self._open(number).read([name]).column(0)
                 except (pa.ArrowException, OSError) as error:
                     raise FormatError(
                         f"column {name!r} of {file.path}", got=f"{error}", expected="intact Parquet"
@@ -327,11 +327,16 @@ class Rows:
 
     def _decoder(self, group):
         file, number = group
+        options = {"row_groups": [number], "columns": self._columns, "use_threads": False}
+        return self._open(file).iter_batches(self.BATCH, **options)
+
+    def _open(self, file):
+        """Handle of a file; the footer of a large one is as large, so it is read as seldom as can be."""
         handle = self._handles.pop(file, None) or open_file(self._files[file].path)
         self._handles[file] = handle
         while len(self._handles) > self.OPEN:
             self._handles.popitem(last=False)
-        return handle.iter_batches(self.BATCH, row_groups=[number], columns=self._columns, use_threads=False)
+        return handle
 
     def _keep(self, group, number, batch):
         self._kept[group, number] = batch

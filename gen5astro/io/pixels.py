@@ -6,6 +6,7 @@ HDF5 has nothing to flush, so a process that is killed leaves a file as good as 
 
 import bisect
 import math
+import mmap
 import os
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from gen5astro.io.forms import decode
 
 __all__ = [
     "IMAGES",
+    "MapToWrite",
     "PixelFile",
     "StoredPixels",
     "copy_pairs",
     "create_contiguous",
     "keep_skeleton",
     "lay_out",
-    "map_to_write",
     "read_span",
     "restore_skeleton",
     "runs",
@@ -79,8 +80,8 @@ def lay_out(path, shape, dtype=_TYPE, attributes=None):
             create_contiguous(file, name, shape, dtype)
 
 
-def map_to_write(path, places):
-    """Map datasets of a file to write to them, once the disk has set room aside for them.
+class MapToWrite:
+    """Datasets of a file as writable arrays, by name, once the disk has set room aside for them; a context manager.
 
     Where there is none, that is an error; a write through a map to a hole would end the process by a signal.
 
@@ -91,23 +92,37 @@ def map_to_write(path, places):
     places : dict of tuple
         Offset, type and shape of each dataset.
 
-    Returns
-    -------
-    maps : dict of array
-        Writable.
-
     Raises
     ------
     OSError
         If the disk is full.
     """
-    with open(path, "r+b") as file:
-        for offset, dtype, shape in places.values() if hasattr(os, "posix_fallocate") else ():
-            os.posix_fallocate(file.fileno(), offset, dtype.itemsize * math.prod(shape))
-    return {
-        name: np.memmap(path, np.dtype(dtype.str), "r+", offset, shape)
-        for name, (offset, dtype, shape) in places.items()
-    }
+
+    def __init__(self, path, places):
+        with open(path, "r+b") as file:
+            for offset, dtype, shape in places.values() if hasattr(os, "posix_fallocate") else ():
+                os.posix_fallocate(file.fileno(), offset, dtype.itemsize * math.prod(shape))
+            self._whole = mmap.mmap(file.fileno(), 0)
+        self._arrays = {
+            name: np.ndarray(shape, np.dtype(dtype.str), self._whole, offset)
+            for name, (offset, dtype, shape) in places.items()
+        }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._whole.flush()
+        self._arrays.clear()
+        self._whole.close()
+
+    def __getitem__(self, name):
+        return self._arrays[name]
+
+    def release(self):
+        """Stop counting what was written as the process's memory; the system writes it to the disk in its own time."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._whole.madvise(mmap.MADV_DONTNEED)
 
 
 def copy_pairs(path, target, chosen):

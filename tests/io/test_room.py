@@ -74,15 +74,16 @@ def test_all_else_passes_as_it_is(tmp_path):
 
 
 def test_room_is_taken_for_what_is_written_through_a_map(tmp_path):
-    from gen5astro.io.pixels import map_to_write
+    from gen5astro.io.pixels import MapToWrite
 
     path = tmp_path / "holes"
     path.write_bytes(b"head")
     os.truncate(path, 1 << 20)
-    maps = map_to_write(path, {"a": (4096, np.dtype("<f8"), (1000, 8)), "b": (1 << 19, np.dtype("<i2"), (3,))})
-    assert path.stat().st_blocks * 512 >= 64_000
-    maps["a"][:], maps["b"][:] = 1.5, 7
-    for each in maps.values():
-        each.flush()
+    places = {"a": (4096, np.dtype("<f8"), (1000, 8)), "b": (1 << 19, np.dtype("<i2"), (3,))}
+    with MapToWrite(path, places) as maps:
+        assert path.stat().st_blocks * 512 >= 64_000
+        maps["a"][:], maps["b"][:] = 1.5, 7
+        maps.release()
+        assert maps["a"][999, 7] == 1.5
     assert path.stat().st_size == 1 << 20
     assert np.fromfile(path, "<f8", 8000, offset=4096).tolist() == [1.5] * 8000
