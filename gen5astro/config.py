@@ -27,6 +27,8 @@ __all__ = [
 
 
 _SHARE, _COUNT, _POSITIVE = (0, 1), (1, math.inf), (0, math.inf)
+_POLICIES = ("include", "exclude", "weight", "curriculum")
+_MEMORY = ("auto", "mapped", "host", "device")
 
 
 def _key(default, doc, **more):
@@ -173,30 +175,82 @@ class CutoutConfig:
 class TrainConfig:
     """What is trained and how; names as the field knows them."""
 
-    view: str = _key("single", "single (stamp or ctrl) or paired (both side by side)", choices=("single", "paired"))
+    view: str = _key(
+        "single",
+        "single (stamp or ctrl), paired (both side by side) or residual (stamp less ctrl, against noise)",
+        choices=("single", "paired", "residual"),
+    )
     input_channels: int | None = _key(None, "channels of the network; default: the view's bands")
+
     use_ctrl_as_negative: bool = _key(True, "show each host's ctrl as a negative")
     batch_composition: dict[str, float] = _key(
         {"positives": 1, "negatives": 1}, "ratio of positives to negatives in a batch; a host's two stay together"
     )
+    balance: tuple[str, ...] = _key((), "strata that come equally often: theta_e, arc_snr, or both")
+    extra_negatives: str | None = _key(None, "cutouts without lenses (spirals, rings, mergers), as predict takes them")
+    extra_negative_share: float = _key(0.25, "share of a batch's negatives that extra_negatives gives", within=_SHARE)
+    batch_size: int = _key(128, "images a step, on all devices together", within=_COUNT)
+
+    arc_snr_policy: str = _key("include", "what is done with arcs below arc_snr_threshold", choices=_POLICIES)
+    arc_snr_threshold: float = _key(10.0, "signal-to-noise of the arc, as the audit measured it", within=_POSITIVE)
+    theta_e_policy: str = _key("include", "what is done with rings below theta_e_threshold", choices=_POLICIES)
+    theta_e_threshold: float = _key(1.0, "Einstein radius in units of the PSF's FWHM", within=_POSITIVE)
+    curriculum_fraction: float = _key(
+        0.5, "share of the epochs in which the thresholds of policy curriculum fall to zero", within=_SHARE
+    )
+
     model_name: str = _key("resnet18", "a classifier of torchvision")
     pretrained: bool | str = _key(False, "false, true (torchvision's hub), or a file of weights")
     width: int | None = _key(None, "width of the first stage of a ResNet; default: the model's own (64)")
-    batch_size: int = _key(128, "images a step", within=_COUNT)
+    small_input_stem: bool = _key(False, "let a ResNet begin with 3 x 3 pixels and without pooling, for small images")
+
+    loss: str = _key("bce", "bce (binary cross-entropy) or focal", choices=("bce", "focal"))
+    label_smoothing: float = _key(0.0, "labels become 1 - s/2 and s/2", within=_SHARE)
+    focal_gamma: float = _key(2.0, "exponent of the focal loss", within=_POSITIVE)
+    pair_loss: str = _key(
+        "none", "contrast of a stamp and its own ctrl: none, margin or infonce", choices=("none", "margin", "infonce")
+    )
+    pair_weight: float = _key(0.1, "weight of pair_loss beside the loss", within=_POSITIVE)
+    pair_margin: float = _key(1.0, "distance in the embedding that pair_loss margin asks for", within=_POSITIVE)
+    pair_temperature: float = _key(0.1, "temperature of pair_loss infonce", within=_POSITIVE)
+
+    augment: bool = _key(True, "random flips, quarter turns and what follows, the same for both members of a pair")
+    augment_shift_px: float = _key(0.0, "largest shift along an axis [pix]; between pixels, it interpolates")
+    augment_fwhm_arcsec: float = _key(0.0, "largest PSF FWHM that an image is blurred to [arcsec]", within=_POSITIVE)
+    augment_dim: float = _key(
+        0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)", within=_SHARE
+    )
+    augment_core_dropout: float = _key(0.0, "chance that the core is replaced by sky", within=_SHARE)
+    augment_band_jitter: float = _key(0.0, "rms of ln of the factor by which each band is brightened", within=_SHARE)
+
     epochs: int = _key(10, "passes over the training pairs", within=_COUNT)
+    optimizer: str = _key("adamw", "adamw", choices=("adamw",))
     learning_rate: float = _key(1e-3, "peak learning rate")
     warmup_fraction: float = _key(
         0.05, "share of the steps in which the learning rate rises to its peak", within=_SHARE
     )
-    optimizer: str = _key("adamw", "adamw", choices=("adamw",))
     weight_decay: float = _key(0.05, "decoupled weight decay")
-    augment: bool = _key(True, "random flips, quarter turns and what follows, the same for both members of a pair")
-    augment_shift_px: int = _key(0, "largest shift along an axis [pix]")
-    augment_dim: float = _key(
-        0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)", within=_SHARE
+    clip_norm: float = _key(1.0, "norm that gradients are clipped to; 0 leaves them", within=_POSITIVE)
+    ema_decay: float = _key(
+        0.0, "decay of the running mean of weights that is judged and kept; 0 has none", within=_SHARE
+    )
+    patience: int = _key(0, "epochs without a better validation after which a run ends; 0 never", within=_POSITIVE)
+    val_false_positive_rate: float = _key(
+        0.01, "rate of false positives at which the validation's completeness decides what is best", within=_SHARE
+    )
+    watch_pairs: int = _key(256, "validation pairs that the shortcut watch tries; 0 leaves it out", within=_POSITIVE)
+
+    memory: str = _key(
+        "auto", "where the training images lie: mapped (disk), host, device, or auto, by size", choices=_MEMORY
     )
     precision: str = _key("32-true", "Lightning Fabric's precision", choices=("32-true", "bf16-mixed"))
+    channels_last: bool = _key(False, "keep a pixel's channels together, which convolutions in bf16 like")
+    compile: bool = _key(False, "compile the network first (torch.compile)")
     accelerator: str = _key("auto", "Lightning Fabric's accelerator: auto, cpu, cuda, mps")
+    devices: int = _key(
+        1, "processes on this machine, a device each; torchrun and SLURM start their own", within=_COUNT
+    )
+    checkpoint_minutes: float = _key(10.0, "a checkpoint is written at least so often [min]", within=_POSITIVE)
     seed: int = _key(0, "seed of weights, order and augmentation")
 
 
