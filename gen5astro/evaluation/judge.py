@@ -11,7 +11,7 @@ import torch
 from gen5astro import __version__
 from gen5astro.config import as_dict
 from gen5astro.errors import FormatError, SchemaError
-from gen5astro.evaluation.metrics import (
+from gen5astro.metrics import (
     auc_of_pairs,
     average_precision_of_pairs,
     completeness_at,

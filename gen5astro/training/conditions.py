@@ -1,7 +1,8 @@
-"""Under which conditions a run computes: device and precision, threads, determinism, seeds, signals."""
+"""Under which conditions a run computes: devices and precision, threads, determinism, seeds, signals."""
 
 import contextlib
 import math
+import os
 import signal
 import threading
 
@@ -14,12 +15,15 @@ __all__ = ["catch_signals", "learning_rate", "make_fabric", "repeatable", "step_
 
 
 def make_fabric(config):
-    """Set up Lightning Fabric on one device.
+    """Set up Lightning Fabric, on as many processes as were started or are asked for.
+
+    Where ``torchrun`` or SLURM has started the processes, they are taken as they are; else ``config.devices`` of them are
+    started here.
 
     Parameters
     ----------
     config : TrainConfig
-        Its `accelerator` and `precision`.
+        Its `accelerator`, `devices` and `precision`.
 
     Returns
     -------
@@ -31,14 +35,27 @@ def make_fabric(config):
     ConfigError
         If there is no such accelerator here, or it cannot compute in this precision.
     """
+    devices, nodes = _processes(config)
+    options = {"devices": devices, "num_nodes": nodes, "strategy": "ddp" if devices * nodes > 1 else "auto"}
     try:
-        fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+        fabric = Fabric(accelerator=config.accelerator, precision=config.precision, **options)
     except (ValueError, RuntimeError) as error:
         line = str(error).strip().partition("\n")[0]
-        got = f"accelerator {config.accelerator!r}, precision {config.precision!r}: {line}"
-        raise ConfigError("train.accelerator", got=got, remedy="use --set accelerator=auto") from error
+        got = f"accelerator {config.accelerator!r}, {devices} devices, precision {config.precision!r}: {line}"
+        raise ConfigError("train.accelerator", got=got, remedy="use --set accelerator=auto --set devices=1") from error
     fabric.launch()
     return fabric
+
+
+def _processes(config):
+    """Processes a node, and nodes."""
+    started = {name: int(os.environ.get(name, 0)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE")}
+    if all(started.values()):
+        return started["LOCAL_WORLD_SIZE"], started["WORLD_SIZE"] // started["LOCAL_WORLD_SIZE"]
+    tasks, nodes = (int(os.environ.get(name, 0)) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
+    if tasks > 1:
+        return tasks // max(nodes, 1), max(nodes, 1)
+    return config.devices, 1
 
 
 @contextlib.contextmanager
@@ -102,7 +119,7 @@ def catch_signals():
 
 
 def step_seed(seed, step):
-    """Seed of the dropout of one step.
+    """Seed of the augmentation and dropout of one step.
 
     Parameters
     ----------

@@ -1,39 +1,47 @@
 """The training loop: flat, resumable to the step, the same on every run with the same seed.
 
 What a step does depends on the seed and the number of the step alone: the plan of an epoch is drawn from (seed, epoch),
-dropout from (seed, step), the learning rate is a function of the step. So a checkpoint needs no state of any generator,
-and a run that was stopped ends where an unbroken one ends.
+augmentation and dropout from (seed, step), the learning rate is a function of the step. So a checkpoint needs no state
+of any generator, and a run that was stopped ends where an unbroken one ends. Several processes each take their share
+of every batch, and what they sum to is the step that one process would take.
 """
 
 import math
-import platform
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gen5astro import __version__
 from gen5astro.config import TrainConfig, as_dict
-from gen5astro.engine import default_threads, map_blocks
-from gen5astro.errors import ConfigError, FormatError, Gen5Error
+from gen5astro.engine import default_threads
+from gen5astro.errors import Gen5Error
 from gen5astro.io.hdf5 import Cube
-from gen5astro.kernels.rank import auc
 from gen5astro.settings import from_dict
 from gen5astro.training.augment import augment
+from gen5astro.training.averaging import WeightAverage
 from gen5astro.training.checkpoint import check_fit, describe_cube, load_checkpoint, save_checkpoint
+from gen5astro.training.checks import checked_config, seen_places, usable_rows
 from gen5astro.training.conditions import catch_signals, learning_rate, make_fabric, repeatable, step_seed
-from gen5astro.training.dataset import PairReader, plan_epoch
-from gen5astro.training.model import build_model
+from gen5astro.training.dataset import PairReader
+from gen5astro.training.feed import choose_memory, make_feed
+from gen5astro.training.losses import classification_loss, pair_contrast
+from gen5astro.training.model import build_model, forward_with_embedding
+from gen5astro.training.plans import EpochPlans, share_of
+from gen5astro.training.record import summarize_run
 from gen5astro.training.run import RunFolder, agreed, toml_text
 from gen5astro.training.score import score_pairs
+from gen5astro.training.sync_norm import convert
+from gen5astro.training.validate import judge_scores, merit
 from gen5astro.training.views import VIEWS, check_view
+from gen5astro.training.watch import watch_shortcuts
 
 __all__ = ["TrainingRun", "train"]
 
-SCHEMA = "gen5astro-training/1"
-_PROGRESS = ("epoch", "batch", "step", "loss_sum", "n_seen", "n_images", "seconds")
+_PROGRESS = ("epoch", "batch", "step", "loss_sum", "n_seen", "n_images", "seconds", "waited")
+_LOOK = 50
+"""Steps between two looks at the loss: each waits for the device."""
 
 
 def train(
@@ -102,66 +110,72 @@ class TrainingRun:
     ----------
     n_pairs : int
         Pairs that the whole run shows.
+    is_first : bool
+        Whether this is the process, of several, that writes and speaks.
     warnings : list of str
         What the user should know of the cube.
     """
 
     def __init__(self, cube_path, out, *, config, resume=False, force=False, override_gate=None, threads=None):
-        self.folder = RunFolder(out)
-        self.cube = Cube(cube_path)
+        self.folder, self.cube = RunFolder(out), Cube(cube_path)
         checkpoint = self._checkpoint_to_resume(config) if resume else None
         if checkpoint:
             self.config = from_dict(checkpoint["config"], TrainConfig)
             override_gate = override_gate or checkpoint["override_gate"]
         else:
-            self.config = _checked_config(config.train, self.cube)
+            self.config = checked_config(config.train, self.cube)
         spec = agreed(config.normalize, self.cube.normalizer_spec, where="normalize", what=f"cube {cube_path}")
-        self.override_gate = override_gate
+        self.override_gate, self.view = override_gate, VIEWS[self.config.view]
         self.warnings = check_view(
-            VIEWS[self.config.view], self.cube.audit, label=f"cube {cube_path}", override_gate=override_gate
+            self.view, self.cube.audit, label=f"cube {cube_path}", override_gate=override_gate
         )
         self.threads = threads or default_threads()
-        self.reader = PairReader(self.cube, VIEWS[self.config.view])
-        self.rows = {name: _usable_rows(self.cube, name) for name in ("train", "val")}
+        self.rows = {name: usable_rows(self.cube, name) for name in ("train", "val")}
         if not len(self.rows["val"]):
             self.warnings.append(f"cube {cube_path} has no validation pairs: the last epoch counts as the best")
-        self.n_pairs = self.config.epochs * len(self.rows["train"])
+        self.plans = EpochPlans(self.cube, self.rows["train"], self.config)
+        self.warnings += self.plans.notes
+        self.reader = PairReader(self.cube, self.view, extras=self.plans.extras)
+        self.n_pairs = self.plans.n_pairs
         config_of_model = replace(self.config, pretrained=False) if resume else self.config
         self.model = build_model(config_of_model, self.reader.channels, shape=self.cube.shape)
-        self.epoch, self.step = 0, 0
-        self.history = []
+        self.average = WeightAverage(self.model, decay=self.config.ema_decay) if self.config.ema_decay else None
+        self.epoch, self.step, self.history = 0, 0, []
         self._begin_epoch()
+        self.fabric = make_fabric(self.config)
+        self.is_first = self.fabric.is_global_zero
         self._optimizer_state = None
         if checkpoint:
             self._restore(checkpoint)
-        else:
-            self.folder.begin(force=force)
-            self.folder.write_text(
-                self.folder.config,
-                toml_text(replace(config, train=self.config, normalize=spec), ("train", "normalize")),
-            )
+        elif self.is_first:
+            self.folder.begin(force=force or resume)
+            settings = toml_text(replace(config, train=self.config, normalize=spec), ("train", "normalize"))
+            self.folder.write_text(self.folder.config, settings)
 
     def _begin_epoch(self):
-        self.batch, self.loss_sum, self.n_seen, self.n_images, self.seconds = 0, 0.0, 0, 0, 0.0
+        self.batch, self.loss_sum, self.n_seen, self.n_images, self.seconds, self.waited = 0, 0.0, 0, 0, 0.0, 0.0
 
     def _checkpoint_to_resume(self, config):
-        self.folder.require_last()
+        """The checkpoint to go on from; None where the run was killed before it had written one."""
+        if not self.folder.require_begun():
+            return None
         checkpoint = load_checkpoint(self.folder.last)
         check_fit(checkpoint, self.cube, label=str(self.cube.path), same_cube=True)
-        agreed(
-            config.train, from_dict(checkpoint["config"], TrainConfig), where="train", what=f"run {self.folder.path}"
-        )
+        stored = from_dict(checkpoint["config"], TrainConfig)
+        agreed(config.train, stored, where="train", what=f"run {self.folder.path}")
         return checkpoint
 
     def _restore(self, checkpoint):
-        self.model.load_state_dict(checkpoint["model"])
+        self.model.load_state_dict(checkpoint["weights"])
+        if self.average:
+            self.average.load_state_dict(checkpoint["average"])
         self._optimizer_state = checkpoint["optimizer"]
         for name, value in checkpoint["progress"].items():
             setattr(self, name, value)
         self.history = checkpoint["history"]
 
     def fit(self, *, advance=None, say=None):
-        """Train to the end, writing a checkpoint after each epoch and when interrupted.
+        """Train to the end, writing a checkpoint after each epoch, every few minutes, and when interrupted.
 
         Parameters
         ----------
@@ -182,211 +196,95 @@ class TrainingRun:
         Gen5Error
             If the loss is no longer a number.
         """
-        advance, say = advance or _ignore, say or _ignore
+        advance, say = (each if each and self.is_first else _ignore for each in (advance, say))
         for warning in self.warnings:
             say(f"warning: {warning}")
         with repeatable(self.threads), catch_signals() as stopped:
-            self._set_up()
+            say(self._set_up())
             if self.history:
-                self.folder.write_history(self.history)
+                self._write(self.folder.write_history, self.history)
             elif not self.step:
                 self._save(best=False)
-            advance(self.epoch * len(self.rows["train"]) + self.n_seen)
-            for epoch in range(self.epoch, self.config.epochs):
-                begin = time.monotonic()
-                self._train_epoch(epoch, advance, stopped)
-                self.seconds += time.monotonic() - begin
-                if stopped.is_set():
+            advance(self.plans.pairs_before(self.epoch) + self.n_seen)
+            while self.epoch < self.config.epochs and not self._has_settled():
+                self._train_epoch(advance, stopped)
+                if self._stops(stopped):
                     self._save(best=False)
-                    say(f"stopped in epoch {epoch + 1}; nothing is lost: the same command with --resume goes on")
+                    say(f"stopped in epoch {self.epoch + 1}; nothing is lost: the same command with --resume goes on")
                     raise KeyboardInterrupt
                 say(self._finish_epoch())
+            if self._has_settled():
+                say(f"stopped early: no better epoch in {self.config.patience}")
         return self.summary()
 
     def _set_up(self):
-        self.fabric = make_fabric(self.config)
-        matrices = [each for each in self.model.parameters() if each.ndim > 1]
-        others = [each for each in self.model.parameters() if each.ndim <= 1]
+        self.network = convert(self.model)
+        if self.config.channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)
+        matrices = [each for each in self.network.parameters() if each.ndim > 1]
+        others = [each for each in self.network.parameters() if each.ndim <= 1]
         optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=self.config.learning_rate,
         )
-        self.network, self.optimizer = self.fabric.setup(self.model, optimizer)
+        network = torch.compile(self.network) if self.config.compile else self.network
+        self.module, self.optimizer = self.fabric.setup(network, optimizer)
+        if self.average:
+            self.average.to(self.fabric.device)
         if self._optimizer_state:
             self.optimizer.load_state_dict(self._optimizer_state)
+        memory = choose_memory(self.config, self.reader, self.fabric.device, processes=self.fabric.world_size)
+        self.feed = make_feed(self.reader, memory.kind, self.fabric.device)
+        self._saved_at = time.monotonic()
+        return f"training on {self.fabric.world_size} x {self.fabric.device.type}: {memory.why}"
 
-    def _train_epoch(self, epoch, advance, stopped):
-        """Train from batch `self.batch` of an epoch to its end, or to where a signal stops it."""
-        rows = self.rows["train"]
-        square = self.cube.shape[0] == self.cube.shape[1]
-        plans = plan_epoch(rows, self.cube.group[rows], self.config, epoch=epoch, square=square)
-        self.network.train()
-        read = self.reader.read
-        inputs = map_blocks(lambda plan: read(plan.row, plan.label, plan.element), plans[self.batch :], threads=1)
-        for plan, images in zip(plans[self.batch :], inputs, strict=True):
+    def _train_epoch(self, advance, stopped):
+        """Train from batch `self.batch` of the epoch to its end, or to where a signal stops it."""
+        begin, waited_before, plans = time.monotonic(), self.feed.waited, self.plans.of(self.epoch)
+        left = plans[self.batch :]
+        shares = [share_of(plan, self.fabric.global_rank, self.fabric.world_size) for plan in left]
+        self.module.train()
+        loss_sum = torch.tensor(self.loss_sum, dtype=torch.float64, device=self.fabric.device)
+        for plan, batch in zip(left, self.feed.batches(shares), strict=True):
             for each in self.optimizer.param_groups:
-                each["lr"] = learning_rate(self.step, self.config.epochs * len(plans), self.config)
-            self._count(self._train_step(plan, images), plan)
+                each["lr"] = learning_rate(self.step, self.plans.n_steps, self.config)
+            loss_sum += self._train_step(plan, batch) * plan.n_pairs
+            self.batch, self.step = self.batch + 1, self.step + 1
+            self.n_seen, self.n_images = self.n_seen + plan.n_pairs, self.n_images + len(plan)
+            last = self._stops(stopped)
+            is_due = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
+            if last or is_due or self.step % _LOOK == 0 or plan is left[-1]:
+                self._look(loss_sum)
+            if is_due and not last:
+                self._save(best=False)
             advance(plan.n_pairs)
-            if stopped.is_set():
+            if last:
                 break
+        self.seconds += time.monotonic() - begin
+        self.waited += self.feed.waited - waited_before
 
-    def _train_step(self, plan, images):
-        """Take one step and return its loss."""
+    def _train_step(self, plan, batch):
+        """Take one step and return its loss, that of the whole batch over all processes."""
         seed = step_seed(self.config.seed, self.step)
         torch.manual_seed(seed)
-        images, label, draw = self.fabric.to_device(tuple(map(torch.from_numpy, (images, plan.label, plan.draw))))
+        images = batch.images
         if self.config.augment:
             generator = torch.Generator(self.fabric.device).manual_seed(seed)
-            more = {"view": self.reader.view, "spec": self.reader.spec, "config": self.config, "generator": generator}
-            images = augment(images, draw, **more)
-        logits = self.network(images)
-        loss = binary_cross_entropy_with_logits(logits[:, 0].float(), label.float())
+            images = augment(images, batch, plan=plan, reader=self.reader, config=self.config, generator=generator)
+        if self.config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        logits, embedding = forward_with_embedding(self.module, images)
+        # The mean over processes, which the gradient is of, is then the mean over the whole batch.
+        part = self.fabric.world_size * plan.share_of_weight(batch.weight, len(batch.label))
+        loss = part * classification_loss(logits[:, 0].float(), batch.label, batch.weight, self.config)
+        if self.config.pair_loss != "none":
+            contrast = pair_contrast(embedding.float(), batch.label, batch.draw, self.config)
+            loss = loss + self.config.pair_weight * contrast
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
+        if self.config.clip_norm:
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.config.clip_norm)
         self.optimizer.step()
-        return loss.item()
-
-    def _count(self, loss, plan):
-        if not math.isfinite(loss):
-            raise Gen5Error(f"loss of step {self.step + 1}", got=loss, remedy="lower train.learning_rate")
-        self.batch += 1
-        self.step += 1
-        self.loss_sum += loss * plan.n_pairs
-        self.n_seen += plan.n_pairs
-        self.n_images += len(plan)
-
-    def _finish_epoch(self):
-        """Validate, write metrics and checkpoints, and return a line about the epoch."""
-        record = {
-            "epoch": self.epoch + 1,
-            "step": self.step,
-            "train_loss": self.loss_sum / self.n_seen,
-            **self._validate(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "seconds": round(self.seconds, 3),
-            "images_per_s": round(self.n_images / self.seconds, 1) if self.seconds else None,
-        }
-        best = not self.history or _merit(record) >= max(map(_merit, self.history))
-        self.history.append(record)
-        self.epoch += 1
-        self._begin_epoch()
-        self._save(best=best)
-        self.folder.write_history(self.history)
-        loss, area = record["val_loss"], record["val_auc"]
-        validation = f", validation loss {loss:.4f}" if loss is not None else ""
-        validation += f", AUC {area:.3f}" if area is not None else ""
-        return f"epoch {self.epoch} of {self.config.epochs}: loss {record['train_loss']:.4f}{validation}"
-
-    def _validate(self):
-        rows = self.rows["val"]
-        if not len(rows):
-            return {"val_loss": None, "val_auc": None}
-        scores = score_pairs(
-            self.network, self.reader, rows, batch_size=self.config.batch_size, device=self.fabric.device
-        )
-        labels = np.tile([1, 0], (len(rows), 1))
-        loss = binary_cross_entropy_with_logits(torch.from_numpy(scores), torch.from_numpy(labels).double())
-        return {"val_loss": loss.item(), "val_auc": auc(scores.ravel(), labels.ravel())}
-
-    def _save(self, *, best):
-        train_rows = np.concatenate([self.rows["train"], self.rows["val"]])
-        content = {
-            "code_version": __version__,
-            "config": as_dict(self.config),
-            "cube": describe_cube(self.cube),
-            "audit_status": (self.cube.audit or {}).get("status"),
-            "deployable": VIEWS[self.config.view].deployable,
-            "override_gate": self.override_gate,
-            "warnings": self.warnings,
-            "seen": _places(self.cube.catalog, train_rows),
-            "history": self.history,
-            "model": self.model.state_dict(),
-        }
-        if best:
-            save_checkpoint(content, self.folder.best)
-        progress = {name: getattr(self, name) for name in _PROGRESS}
-        save_checkpoint({**content, "progress": progress, "optimizer": self.optimizer.state_dict()}, self.folder.last)
-
-    def summary(self):
-        """Return the record of the run.
-
-        Returns
-        -------
-        summary : dict
-            Plain types: settings, cube, every epoch, the best one, warnings, hardware.
-        """
-        best = max(self.history, key=_merit) if self.history else None
-        return {
-            "schema": SCHEMA,
-            "run": str(self.folder.path),
-            "cube": {"path": str(self.cube.path), **describe_cube(self.cube)},
-            "audit_status": (self.cube.audit or {}).get("status"),
-            "config": as_dict(self.config),
-            "counts": {name: len(rows) for name, rows in self.rows.items()},
-            "history": self.history,
-            "best": best,
-            "warnings": self.warnings,
-            "override_gate": self.override_gate,
-            "seeds": {"train": self.config.seed, "split": self.cube.config.build.split_seed},
-            "provenance": {
-                "code_version": __version__,
-                "torch": torch.__version__,
-                "device": str(self.fabric.device) if hasattr(self, "fabric") else None,
-                "machine": platform.machine(),
-                "threads": self.threads,
-                "parameters": sum(each.numel() for each in self.model.parameters()),
-            },
-        }
-
-
-def _checked_config(config, cube):
-    """Return the training section with the channels resolved, refusing numbers that cannot be meant."""
-    channels = VIEWS[config.view].channels(cube.bands)
-    if config.input_channels not in (None, channels):
-        expected = f"{channels}: view {config.view!r} of bands {','.join(cube.bands)}"
-        raise ConfigError("train.input_channels", got=config.input_channels, expected=expected, remedy="leave it out")
-    if config.epochs < 1:
-        raise ConfigError("train.epochs", got=config.epochs, expected="1 or more")
-    if not 0 < config.learning_rate < math.inf:
-        raise ConfigError("train.learning_rate", got=config.learning_rate, expected="a number above 0")
-    if not 0 <= config.warmup_fraction <= 1:
-        raise ConfigError("train.warmup_fraction", got=config.warmup_fraction, expected="0 to 1")
-    if not 0 < config.augment_dim <= 1:
-        raise ConfigError("train.augment_dim", got=config.augment_dim, expected="above 0, and 1 at most")
-    if not 0 <= config.augment_shift_px < min(cube.shape):
-        raise ConfigError(
-            "train.augment_shift_px", got=config.augment_shift_px, expected="0 to less than the image's side"
-        )
-    return replace(config, input_channels=channels)
-
-
-def _usable_rows(cube, split):
-    rows = np.flatnonzero(cube.split == split)
-    if split == "train" and not len(rows):
-        raise FormatError(
-            f"cube {cube.path}", got="no pair in the training split", expected="some", remedy="build it anew"
-        )
-    return rows
-
-
-def _places(catalog, rows):
-    """Return host and position of each object of some rows, once each."""
-    objects = np.unique(np.rec.fromarrays([catalog[name][rows] for name in ("host_id", "ra", "dec")]))
-    host_id, ra, dec = (objects[name] for name in objects.dtype.names)
-    return {
-        "host_id": host_id.tolist(),
-        "ra": torch.from_numpy(np.array(ra, np.float64)),
-        "dec": torch.from_numpy(np.array(dec, np.float64)),
-    }
-
-
-def _merit(record):
-    """Rank an epoch: by validation AUC, then by validation loss, then the later one."""
-    if record["val_auc"] is None:
-        return 0.0, 0.0, record["epoch"]
-    return record["val_auc"], -record["val_loss"], record["epoch"]
-
-
-def _ignore(_thing):
-    pass
+        if self.average:
+            self.average.update(self.network, self.step)
+        return self.fabric.all_reduce(loss.detach().double(), reduce_op="mean")

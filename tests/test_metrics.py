@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from gen5astro.evaluation.metrics import (
+from gen5astro.metrics import (
     auc_of_pairs,
     average_precision_of_pairs,
     completeness_at,
