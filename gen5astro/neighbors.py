@@ -1,13 +1,15 @@
-"""Neighbors of the host: what must not be fitted as if it were the host's light.
+"""Neighbors of the host, found with photutils: what must not be fitted as if it were the host's light.
 
 The host itself is nearly symmetric, its neighbors are not: what an image holds beyond its own half turn about the
 host's center belongs to something else, even on the host's wings. A saturated star in a corner is such a neighbor.
 """
 
 import math
+import warnings
 
 import numpy as np
 
+from gen5astro.engine import warnings_lock
 from gen5astro.kernels.mirror import BIN, mirror_excess
 
 __all__ = ["mask_neighbors"]
@@ -23,7 +25,7 @@ def mask_neighbors(ctrl, center, sky_sigma):
 
     The bands are summed in units of their noise and binned 2 x 2; a neighbor is a segment of at least three binned
     pixels that exceed their mirror image about the center by half of it and by five times the noise. Segments are
-    widened by one binned pixel. All images are laid out side by side, and segmented at once.
+    widened by one binned pixel. All images are laid out side by side, and photutils segments them at once.
 
     Parameters
     ----------
@@ -39,7 +41,8 @@ def mask_neighbors(ctrl, center, sky_sigma):
     masked : bool array, (n, y, x)
         Whether a pixel is a neighbor's; nothing is, in an image that is not finite or has no noise.
     """
-    from scipy.ndimage import label
+    from photutils.segmentation import detect_sources
+    from photutils.utils.exceptions import NoDetectionsWarning
 
     n, bands, height, width = ctrl.shape
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,10 +51,14 @@ def mask_neighbors(ctrl, center, sky_sigma):
     across = math.ceil(math.sqrt(n))
     sheet = np.zeros((-(-n // across), rows + _GAP, across, columns + _GAP), dtype=np.float32)
     mirror_excess(ctrl, weight, center, _TOLERANCE, sheet)
-    segments, _ = label(sheet.reshape(sheet.shape[0] * sheet.shape[1], -1) > _SIGNIFICANCE, np.ones((3, 3)))
-    counted = np.bincount(segments.ravel()) >= _MIN_PIXELS
-    counted[0] = False
-    wide = _widened(counted[segments]).reshape(sheet.shape)[:, :rows, :, :columns]
+    with warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        segments = detect_sources(
+            sheet.reshape(sheet.shape[0] * sheet.shape[1], -1), _SIGNIFICANCE, n_pixels=_MIN_PIXELS
+        )
+    if segments is None:
+        return np.zeros((n, height, width), dtype=bool)
+    wide = _widened(segments.data > 0).reshape(sheet.shape)[:, :rows, :, :columns]
     binned = wide.transpose(0, 2, 1, 3).reshape(-1, rows, columns)[:n]
     return binned.repeat(BIN, axis=1).repeat(BIN, axis=2)[:, :height, :width]
 
