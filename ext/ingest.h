@@ -37,6 +37,12 @@ typedef struct {
     float high;
 } ingest_census;
 
+/* XXH64 on its way: what its four lanes have taken in of the row, and how many floats that is. */
+typedef struct {
+    uint64_t lanes[4];
+    size_t taken;
+} ingest_hash;
+
 ingest_status ingest_parse_dtype(const char *text, ingest_dtype *dtype);
 
 /*
@@ -46,8 +52,14 @@ ingest_status ingest_parse_dtype(const char *text, ingest_dtype *dtype);
 ingest_status ingest_row(const void *wire, size_t wire_size, ingest_dtype dtype, ingest_layout layout, size_t bands,
                          size_t pixels, float *out, size_t out_size, ingest_census *census, uint64_t *digest);
 
-/* Convert one contiguous plane of pixels, at any alignment, to out, which is aligned, and count it. */
-ingest_census ingest_plane(const void *wire, ingest_dtype dtype, size_t pixels, float *out);
+/*
+ * Convert one contiguous plane of pixels, at any alignment, to out, which is aligned, and count it. hash takes in what
+ * it can of the plane, which follows those before it; ingest_finish takes in the rest of the row.
+ */
+ingest_census ingest_plane(const void *wire, ingest_dtype dtype, size_t pixels, float *out, ingest_hash *hash);
+
+ingest_hash ingest_start(void);
+uint64_t ingest_finish(ingest_hash begun, const float *values, size_t count);
 
 /* XXH64 (seed 0) of the little-endian bytes of the floats, the same on every machine. */
 uint64_t ingest_digest(const float *values, size_t count);

@@ -193,6 +193,7 @@ int npz_ingest(const unsigned char *archive, size_t size, const char *names, siz
 {
     npz_member members[NPZ_MAX_BANDS];
     char type[4] = "";
+    ingest_hash hash = ingest_start();
     const size_t pixels = height * width;
     if (!npz_find_members(archive, size, names, bands, limit, members)) {
         return 0;
@@ -208,8 +209,8 @@ int npz_ingest(const unsigned char *archive, size_t size, const char *names, siz
             return 0;
         }
         memcpy(type, plane.type, sizeof type);
-        census[band] = ingest_plane(plane.pixels, dtype, pixels, out + band * pixels);
+        census[band] = ingest_plane(plane.pixels, dtype, pixels, out + band * pixels, &hash);
     }
-    *digest = ingest_digest(out, bands * pixels);
+    *digest = ingest_finish(hash, out, bands * pixels);
     return 1;
 }

@@ -10,7 +10,7 @@ from gen5astro.io.pairs import Reject
 __all__ = ["check_appending", "known_splits", "torn_pairs"]
 
 #: Settings that may differ from those of the cube: they change neither groups nor splits, or new pairs alone.
-_FREE = ("block", "shard_pairs", "fractions", "known_lenses", "repair")
+_FREE = ("block", "shard_pairs", "fractions", "known_lenses", "nonfinite", "repair")
 
 
 def check_appending(cube, out, config, audit):

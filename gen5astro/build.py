@@ -13,13 +13,14 @@ import numpy as np
 from gen5astro import __version__
 from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.appending import check_appending, known_splits, torn_pairs
+from gen5astro.carried_audit import check_audited, check_form, read_audit, read_digest, read_measure
 from gen5astro.config import as_dict
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ConfigError, ExistsError, FormatError, RejectedError, SchemaError
+from gen5astro.errors import ConfigError, ExistsError, RejectedError
+from gen5astro.holes import WithoutHoles
 from gen5astro.io.appended import AppendedPairs
-from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
-from gen5astro.io.records import read_record
-from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
+from gen5astro.io.hdf5 import Cube, CubeWriter
+from gen5astro.io.rejects import check_rejects, keep_rejects, refuse_early, rejects_path
 from gen5astro.io.resuming import part_path, size_of
 from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.kernels.normalize import normalizer_statistics
@@ -31,15 +32,11 @@ from gen5astro.shards import plan_shards
 from gen5astro.sky import effective_number
 from gen5astro.split_repair import Move, write_moves
 from gen5astro.splits import SPLITS, split_digest
-from gen5astro.table import MeasureTable, read_table
-from gen5astro.verdict import AUDIT_SCHEMA
+from gen5astro.table import MeasureTable
 
-__all__ = ["build_cube", "moves_path", "read_audit", "summarize_cube"]
+__all__ = ["build_cube", "moves_path", "summarize_cube"]
 
 ZERO_POINT = 22.5
-_STORED_ELSEWHERE = {"row", "group", "region_split", "stamp_digest", "ctrl_digest"} | {
-    f"ctrl_fingerprint_{at}" for at in (1, 2, 3, 4)
-}
 
 
 def build_cube(source, out, *, config, audit=None, threads=None, force=False, resume=False, advance=None):
@@ -98,9 +95,11 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     if resume and not force and out.exists():
         return _finished(out, source, config)
     record = None if audit is None else read_audit(audit)
-    _check_audit_form(record, audit, source, config.build.pixels)
+    check_form(record, audit, source, config.build.pixels)
     if config.build.pixels != "float32":
         source = _in_form(source, config.build.pixels, config.normalize.annulus_fraction)
+    if config.build.nonfinite == "reject":
+        source = WithoutHoles(source)
     if config.build.known_lenses == "reject":
         source = WithoutKnownLenses(source, config.audit.known_lens_radius_arcsec)
     most = config.build.shard_pairs
@@ -111,13 +110,13 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         "pixels": config.build.pixels,
         # A cube of one file need not know where its pairs are before it reads them.
         "shards": plan_shards(*source.positions(), most) if source.n_rows > most else None,
-        "plan": {"input": source.label, "size": _sizes(source, old), "config": as_dict(config)},
+        "plan": {"input": source.label, "input files": _sizes(source, old), "config": _planned(config)},
     }
     with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:
         _stream(source, writer, config, threads, advance)
-        _check_counts(source, len(writer), writer.rejects, out, config.audit.max_reject_fraction)
+        _check_counts(source, writer, config.audit.max_reject_fraction)
         content = writer.columns("row", "digest")
-        _check_audited(record, audit, _read_digest(**content, rejects=writer.rejects))
+        check_audited(record, audit, read_digest(**content, rejects=writer.rejects))
         split, group = _allot(writer, source, old, config)
         torn = torn_pairs(split, **content)
         if torn:
@@ -133,7 +132,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
             "code_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        measure = None if audit is None else _read_measure(audit, content["row"], set(writer.column_names))
+        measure = None if audit is None else read_measure(audit, content["row"], set(writer.column_names))
         writer.finish(split=split, group=group, attributes=attributes, measure=measure)
     return _told(out, config)
 
@@ -153,6 +152,13 @@ def _digest_of_split(split, row, digest):
     return split_digest(split[at], digest[at])
 
 
+def _planned(config):
+    """Settings that the pairs of a build depend on; how many may be bad is not one of them."""
+    record = as_dict(config)
+    del record["audit"]["max_reject_fraction"]
+    return record
+
+
 def _told(out, config):
     """Say what is in the cube, and write down what a repair moved."""
     with Cube(out) as cube:
@@ -167,8 +173,9 @@ def _told(out, config):
 def _finished(out, source, config):
     """What the build to resume has made already; what it left, if it was killed in its last moment, is removed."""
     with Cube(out) as cube:
-        asked = {"input": source.label, "n_in": source.n_rows, "config": _json(as_dict(config))}
-        if any(cube.attributes[name] != value for name, value in asked.items()):
+        asked = {"input": source.label, "n_in": source.n_rows}
+        same = all(cube.attributes[name] == value for name, value in asked.items())
+        if not same or _planned(cube.config) != _planned(config):
             got = "a cube of other pairs or with other settings"
             raise ExistsError(f"cube {out}", got=got, remedy="choose another place or pass --force")
     shutil.rmtree(part_path(out), ignore_errors=True)
@@ -206,19 +213,28 @@ def _stream(source, writer, config, threads, advance):
         if advance is not None:
             advance(stop - writer.done)
         writer.append(stop, block, statistics, marks, rejected)
+        limit = {"n_in": source.n_rows, "allowed": config.audit.max_reject_fraction, "place": rejects_path(writer.path)}
+        resumable = writer.is_worth_keeping
+        refuse_early(f"pairs {source.label}", _unusable(writer.rejects), resumable=resumable, **limit)
 
 
-def _check_counts(source, n_ok, rejects, out, max_fraction):
+def _check_counts(source, writer, max_fraction):
     """Make sure that no row vanished, write down those that were rejected, and refuse too many."""
-    label, place = f"pairs {source.label}", rejects_path(out)
+    n_ok, rejects = len(writer), writer.rejects
+    label, place = f"pairs {source.label}", rejects_path(writer.path)
     keep_rejects(rejects, place)
-    # A known lens is a row as good as any, left out on purpose: it does not count as one that cannot be used.
-    bad = [each for each in rejects if each.digest is None]
+    bad = _unusable(rejects)
     n_left_out = len(rejects) - len(bad)
-    check_rejects(label, bad, n_in=source.n_rows - n_left_out, n_ok=n_ok, allowed=max_fraction, place=place)
+    limit = {"n_in": source.n_rows - n_left_out, "allowed": max_fraction, "place": place}
+    check_rejects(label, bad, n_ok=n_ok, resumable=writer.is_worth_keeping, **limit)
     if n_ok == 0:
         first = f", all left out (row {rejects[0].row}: {rejects[0].reason})" if rejects else ""
         raise RejectedError(label, got=f"{source.n_rows:,} rows{first}", expected="one good pair")
+
+
+def _unusable(rejects):
+    """Rejects without those that are as good as any and left out on purpose, which have digests: known lenses."""
+    return [each for each in rejects if each.digest is None]
 
 
 def moves_path(out):
@@ -235,88 +251,6 @@ def moves_path(out):
         ``cube.moved.parquet`` for ``cube.h5``.
     """
     return Path(out).with_suffix(".moved.parquet")
-
-
-def read_audit(path):
-    """Read the record of an audit.
-
-    Parameters
-    ----------
-    path : path-like
-        ``audit.json``.
-
-    Returns
-    -------
-    record : dict
-        The record.
-
-    Raises
-    ------
-    MissingFileError
-        If it is not there.
-    FormatError
-        If it is no JSON.
-    SchemaError
-        If it is not an audit of the version that this code knows.
-    """
-    expected = "audit.json of gen5astro audit-injection"
-    return read_record(path, name="audit", schema=AUDIT_SCHEMA, expected=expected, remedy="audit the pairs again")
-
-
-def _read_digest(row, digest, rejects):
-    """Digest of all pairs that could be read, as an audit has it: with those left out on purpose."""
-    left_out = [each for each in rejects if each.digest is not None]
-    others = np.array([each.digest for each in left_out], np.uint64).reshape(-1, 2)
-    every = np.concatenate([row, np.array([each.row for each in left_out], np.int64)])
-    return content_digest(np.concatenate([digest, others]), every)
-
-
-def _check_audit_form(record, path, source, form):
-    """Refuse at once an audit of pixels before they get another form: it is of other pixels."""
-    if record is None or form in ("float32", getattr(source, "form", None)):
-        return
-    raise SchemaError(
-        f"audit {path}",
-        got="an audit of the pixels as they are before they are stored",
-        expected=f"one of a cube of {form} pixels, where that cube is what is built from",
-        remedy="build without --audit, audit the cube, and build it again from the cube with --audit and --split given",
-    )
-
-
-def _check_audited(record, path, input_digest):
-    """Refuse an audit of other pixels."""
-    if record is None:
-        return
-    if kind := record.get("input", {}).get("normalizer"):
-        got = f"an audit of the pixels as the normalizer {kind} leaves them"
-        raise FormatError(
-            f"audit {path}",
-            got=got,
-            expected="one of the pixels as they are stored",
-            remedy="audit without --normalized",
-        )
-    audited = record.get("provenance", {}).get("input_digest")
-    if audited != input_digest:
-        raise SchemaError(
-            f"audit {path}",
-            got=f"an audit of pairs {str(audited)[:12]}",
-            expected=f"one of the pairs given, {input_digest[:12]}",
-            remedy="run gen5astro audit-injection on these pairs and pass its audit.json",
-        )
-
-
-def _read_measure(audit, row, known):
-    """Return the columns of the measurement table beside an audit, for the rows of the cube, where there is one."""
-    path = Path(audit).with_name("measure.parquet")
-    if not path.is_file():
-        return None
-    table = read_table(path)
-    table = table.select(np.isin(table["row"], row))
-    if not np.array_equal(table["row"], row):
-        raise SchemaError(
-            f"measurements {path}", got="other rows than the audit beside it", remedy="audit the pairs again"
-        )
-    return {name: values for name, values in table.columns.items() if name not in known | _STORED_ELSEWHERE}
 
 
 def _json(record):

@@ -117,6 +117,11 @@ class BuildConfig:
         "reject pairs whose ctrl is a known lens (within audit.known_lens_radius_arcsec), or keep them",
         choices=("reject", "keep"),
     )
+    nonfinite: str = _key(
+        "reject",
+        "reject pairs with a pixel that is not finite, which no network can be shown, or keep them",
+        choices=("reject", "keep"),
+    )
     pixels: str = _key(
         "float32",
         "form of the stored pixels: float32 (lossless), float16, or int16 (dithered at 1/16 of the sky noise)",

@@ -138,7 +138,7 @@ def test_a_row_that_the_source_loses_is_a_bug(out, pairs):
 def test_too_many_rejects_end_the_build_and_are_written_down(out, pairs):
     with pytest.raises(
         RejectedError,
-        match=r"got 2 of 90 rows rejected .row 5: broken zip.; expected at most 1.00%.*--max-reject-fraction",
+        match=r"got 2 rejected up to row 6 .row 5: broken zip.; expected at most 1.00% of 90.*--max-reject-fraction",
     ):
         build_cube(MemorySource(pairs, bad={5: "broken zip", 6: "NaN"}), out, config=Config())
     assert [path.name for path in out.parent.iterdir()] == ["cube.rejects.parquet"]

@@ -136,6 +136,30 @@ static void test_large_plane(void)
     free(out);
 }
 
+/* However many pixels a plane has, and however many of them the census counts at a time. */
+static void test_digest_of_planes(void)
+{
+    static const size_t sizes[] = {1, 8, 15, 16, 24, 48, 65536, 65539, 65552};
+    ingest_census census[3];
+    ingest_dtype dtype;
+    uint64_t digest;
+    CHECK(ingest_parse_dtype("=f4", &dtype) == INGEST_OK);
+    for (size_t row = 0; row < sizeof sizes / sizeof *sizes; row++) {
+        const size_t pixels = sizes[row], size = 3 * pixels * sizeof(float);
+        float *values = malloc(size), *out = malloc(size);
+        for (size_t at = 0; at < 3 * pixels; at++) {
+            values[at] = (float)at;
+        }
+        for (int layout = INGEST_CHW; layout <= INGEST_HWC; layout++) {
+            CHECK(ingest_row(values, size, dtype, (ingest_layout)layout, 3, pixels, out, size, census, &digest) ==
+                  INGEST_OK);
+            CHECK(digest == ingest_digest(out, 3 * pixels));
+        }
+        free(values);
+        free(out);
+    }
+}
+
 static void test_half_floats(void)
 {
     const uint16_t halves[] = {0x0000, 0x8000, 0x0001, 0x83ff, 0x0400, 0x3c00, 0xfbff, 0x7c00, 0xfc00, 0x7e01};
@@ -233,6 +257,7 @@ int main(void)
     }
     test_census_of_bad_pixels();
     test_large_plane();
+    test_digest_of_planes();
     test_half_floats();
     test_empty();
     test_digest();

@@ -31,8 +31,9 @@ from pathlib import Path
 
 import click
 
+from gen5astro.cli._outputs import refuse_input_as_output
 from gen5astro.config import Config
-from gen5astro.errors import ConfigError, ExistsError, MissingFileError
+from gen5astro.errors import ConfigError
 from gen5astro.settings import load_config
 from gen5astro.verdict import Status
 
@@ -40,8 +41,6 @@ __all__ = [
     "FILE",
     "FOLDER",
     "bands_option",
-    "claim_file",
-    "claim_folder",
     "column_option",
     "common_options",
     "exit_code",
@@ -50,9 +49,6 @@ __all__ = [
     "say",
     "show",
 ]
-
-# A run that is refused for its bad rows leaves their list, which must not stand in the way of the next.
-_LEFT_BY_A_REFUSAL = "rejects.parquet"
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -100,6 +96,7 @@ def common_options(section=None, *, without=(), spread=False, rejects=False):
             seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
             allowed = () if reject_setting is None else (f"audit.max_reject_fraction={reject_setting}",)
             config = load_config(config_file, (*settings, *seed, *allowed), section=section)
+            refuse_input_as_output(options)
             with _writing(options.get("out")), _workers(scheduler):
                 return function(*args, config=config, **options)
 
@@ -335,56 +332,3 @@ def exit_code(status):
         0 for PASS and SKIP, 3 for anything else.
     """
     return 0 if Status(status).passed else 3
-
-
-def claim_file(path, *, force=False):
-    """Refuse a file that would be overwritten or could not be written; make its folder.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write.
-    force : bool
-        Whether it may be overwritten.
-
-    Raises
-    ------
-    ExistsError
-        If it is there and `force` is not given, or if it is a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ExistsError(f"output {path}", got="a folder", expected="the name of a file")
-    if path.exists() and not force:
-        raise ExistsError(f"output {path}", got="a file that is there", remedy="choose another --out, or pass --force")
-    _make_folder(path.parent)
-
-
-def claim_folder(path, *, force=False):
-    """Make an output folder; refuse one that holds something.
-
-    Parameters
-    ----------
-    path : path-like
-        The folder to write into.
-    force : bool
-        Whether files in it may be overwritten.
-
-    Raises
-    ------
-    ExistsError
-        If it holds files and `force` is not given, or if it is a file.
-    """
-    path = Path(path)
-    if path.is_dir() and any(each.name != _LEFT_BY_A_REFUSAL for each in path.iterdir()) and not force:
-        raise ExistsError(f"output {path}", got="a folder with files", remedy="choose another --out, or pass --force")
-    _make_folder(path)
-
-
-def _make_folder(path):
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise ExistsError(f"output {path}", got="a file of that name", expected="a folder") from error
-    except OSError as error:
-        raise MissingFileError(f"output {path}", got=error.strerror, expected="a folder that can be made") from error

@@ -6,18 +6,8 @@ from pathlib import Path
 
 import click
 
-from gen5astro.cli._common import (
-    FILE,
-    FOLDER,
-    claim_file,
-    claim_folder,
-    common_options,
-    exit_code,
-    progress,
-    reading_options,
-    say,
-    show,
-)
+from gen5astro.cli._common import FILE, FOLDER, common_options, exit_code, progress, reading_options, say, show
+from gen5astro.cli._outputs import claim_file, claim_folder
 from gen5astro.errors import ConfigError
 
 

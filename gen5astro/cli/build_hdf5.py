@@ -4,7 +4,8 @@ import dataclasses
 
 import click
 
-from gen5astro.cli._common import FILE, claim_file, common_options, progress, reading_options, say, show
+from gen5astro.cli._common import FILE, common_options, progress, reading_options, say, show
+from gen5astro.cli._outputs import claim_file, kept_part
 
 
 @click.command()
@@ -59,7 +60,7 @@ def command(
         source = AppendedPairs(append_to, source)
     for note in source.notes:
         say(note, quiet=quiet)
-    with progress("building the cube", source.n_rows, quiet=quiet) as advance:
+    with kept_part(out, quiet=quiet), progress("building the cube", source.n_rows, quiet=quiet) as advance:
         options = {"threads": threads, "force": force, "resume": resume, "advance": advance}
         summary = build_cube(source, out, config=config, audit=audit, **options)
     if note := rejects_note(rejects_path(out)):

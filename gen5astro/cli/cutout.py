@@ -4,7 +4,8 @@ import dataclasses
 
 import click
 
-from gen5astro.cli._common import FILE, bands_option, claim_file, column_option, common_options, progress, say, show
+from gen5astro.cli._common import FILE, bands_option, column_option, common_options, progress, say, show
+from gen5astro.cli._outputs import claim_file
 
 
 @click.command()

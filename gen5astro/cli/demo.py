@@ -2,7 +2,8 @@
 
 import click
 
-from gen5astro.cli._common import FOLDER, claim_folder, common_options, exit_code, progress, say, show
+from gen5astro.cli._common import FOLDER, common_options, exit_code, progress, say, show
+from gen5astro.cli._outputs import claim_folder
 
 
 @click.command()

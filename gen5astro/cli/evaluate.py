@@ -4,7 +4,8 @@ from contextlib import contextmanager
 
 import click
 
-from gen5astro.cli._common import FILE, FOLDER, claim_folder, common_options, progress, show
+from gen5astro.cli._common import FILE, FOLDER, common_options, progress, show
+from gen5astro.cli._outputs import claim_folder
 
 
 @click.command()

@@ -2,7 +2,8 @@
 
 import click
 
-from gen5astro.cli._common import FILE, claim_file, common_options, progress, say
+from gen5astro.cli._common import FILE, common_options, progress, say
+from gen5astro.cli._outputs import claim_file
 
 
 @click.command()

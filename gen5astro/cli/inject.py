@@ -4,7 +4,8 @@ import dataclasses
 
 import click
 
-from gen5astro.cli._common import FILE, claim_file, common_options, progress, reading_options, say
+from gen5astro.cli._common import FILE, common_options, progress, reading_options, say
+from gen5astro.cli._outputs import claim_file
 from gen5astro.errors import ConfigError
 from gen5astro.inject.faults import FAULTS
 

@@ -2,7 +2,8 @@
 
 import click
 
-from gen5astro.cli._common import FILE, claim_file, common_options, progress, reading_options, say, show
+from gen5astro.cli._common import FILE, common_options, progress, reading_options, say, show
+from gen5astro.cli._outputs import claim_file, kept_part
 
 
 @click.command()
@@ -35,7 +36,6 @@ def command(model, cutouts, out, resume, reading, config, threads, quiet, as_jso
     from gen5astro.inference import open_finder, predict
     from gen5astro.io import open_cutouts
     from gen5astro.io.rejects import rejects_note, rejects_path
-    from gen5astro.io.resuming import part_path
     from gen5astro.report.scores import print_scores
 
     claim_file(out, force=force or resume)
@@ -44,14 +44,9 @@ def command(model, cutouts, out, resume, reading, config, threads, quiet, as_jso
     warnings = [f"warning: {warning}" for warning in finder.origin["warnings"]]
     for note in (*warnings, *source.notes):
         say(note, quiet=quiet)
-    try:
-        with progress("scoring images", source.n_rows, quiet=quiet) as advance:
-            options = {"threads": threads, "resume": resume, "force": force, "advance": advance}
-            summary = predict(finder, source, out, config=config, **options)
-    except KeyboardInterrupt:
-        if part_path(out).exists():
-            say(f"interrupted: what is done is kept in {part_path(out)}; --resume goes on with it", quiet=quiet)
-        raise
+    with kept_part(out, quiet=quiet), progress("scoring images", source.n_rows, quiet=quiet) as advance:
+        options = {"threads": threads, "resume": resume, "force": force, "advance": advance}
+        summary = predict(finder, source, out, config=config, **options)
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
     show(summary, print_scores, as_json=as_json, quiet=quiet)

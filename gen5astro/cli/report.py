@@ -2,7 +2,8 @@
 
 import click
 
-from gen5astro.cli._common import FILE, FOLDER, claim_file, common_options, say
+from gen5astro.cli._common import FILE, FOLDER, common_options, say
+from gen5astro.cli._outputs import claim_file
 from gen5astro.errors import ConfigError
 
 _FILES = {

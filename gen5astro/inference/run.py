@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gen5astro import __version__
 from gen5astro.engine import map_blocks
@@ -69,30 +71,51 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
     """
     out = Path(out)
     notes = [*source.notes, *check_cutouts(finder, source)]
-    if out.exists() and not force and not (resume and part_path(out).exists()):
-        got = "a file that is there" + (", and no run to resume" if resume else "")
-        raise ExistsError(f"output {out}", got=got, remedy="choose another --out, or pass --force")
+    if out.exists() and not (force or resume):
+        raise ExistsError(f"output {out}", got="a file that is there", remedy="choose another --out, or pass --force")
     told = _provenance(finder, source, config, notes)
-    plan = {**told, "size": size_of(source.label), "n_rows": source.n_rows, "image_shape": list(source.shape)}
+    if out.exists() and not force and not part_path(out).exists():
+        return _finished(out, told, config)
+    plan = {**told, "input files": size_of(source.label), "n_rows": source.n_rows, "image_shape": list(source.shape)}
     with Unfinished(out, plan, resume=resume, force=force) as state:
         _score(state, _Work(source, finder, config.predict.batch_size), threads, advance)
         label, place = f"cutouts {source.label}", rejects_path(out)
         keep_rejects(state.rejects, place)
         counts = {"n_in": source.n_rows, "n_ok": state.n_scored}
         allowed = config.audit.max_reject_fraction
-        check_rejects(label, state.rejects, **counts, allowed=allowed, place=place)
+        check_rejects(label, state.rejects, **counts, allowed=allowed, place=place, resumable=True)
         counts = {"read": source.n_rows, "scored": state.n_scored, "rejected": len(state.rejects)}
         tally = Tally(config.predict.thresholds)
         write_scores(state, out, metadata=_metadata(told | {"counts": counts}), tally=tally)
         state.remove()
+    return _summary(told, counts, tally, out)
+
+
+def _summary(told, counts, tally, out):
     return {
         **told,
         "counts": counts,
         "above": tally.above,
         "quantiles": tally.quantiles(_SHARES),
         "out": str(out),
-        "rejects": str(place) if state.rejects else None,
+        "rejects": str(rejects_path(out)) if counts["rejected"] else None,
     }
+
+
+def _finished(out, told, config):
+    """What the run to resume has made already."""
+    try:
+        stored = json.loads(pq.read_schema(out).metadata[b"gen5astro.record"])
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError):
+        stored = {}
+    if any(stored.get(name) != value for name, value in told.items()):
+        got = "scores of other images, of another network or with other settings"
+        raise ExistsError(f"output {out}", got=got, remedy="choose another --out, or pass --force")
+    tally = Tally(config.predict.thresholds)
+    with pq.ParquetFile(out) as file:
+        for batch in file.iter_batches(columns=["score"]):
+            tally.add(batch.column(0).to_numpy())
+    return _summary(told, stored["counts"], tally, out)
 
 
 def _score(state, work, threads, advance):

@@ -5,11 +5,10 @@ scored with what. The table is written of the journal, whether that was made in 
 """
 
 import json
-import shutil
 
 from gen5astro.io.journal import Journal
 from gen5astro.io.pairs import Reject
-from gen5astro.io.resuming import check_plan, part_path
+from gen5astro.io.resuming import PartFolder, check_plan, part_path
 
 __all__ = ["Unfinished"]
 
@@ -49,15 +48,18 @@ class Unfinished:
         self.folder = part_path(out)
         self.done, self.n_scored, self.rejects = 0, 0, []
         planned, text = self.folder / "plan.json", json.dumps(plan, sort_keys=True)
-        if force and not resume:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        if not planned.exists():
-            self.folder.mkdir(exist_ok=True)
-            (self.folder / "journal").unlink(missing_ok=True)
-            planned.write_text(text, encoding="utf-8")
-        else:
-            other = "a run on other images, with another network or with other settings"
-            check_plan(planned, text, resume=resume, name="a run", other=other, remedy="go on as it was begun")
+        self._part = PartFolder(self.folder, ("plan.json", "journal", "scores.parquet"))
+        try:
+            if force and not resume:
+                self._part.clear()
+            if not planned.exists():
+                self._part.clear()
+                planned.write_text(text, encoding="utf-8")
+            else:
+                check_plan(planned, text, resume=resume, name="a run", remedy="go on as it was begun")
+        except BaseException:
+            self._part.close()
+            raise
         self._journal = Journal(self.folder / "journal")
         for record in self._journal:
             self._count(record)
@@ -68,6 +70,7 @@ class Unfinished:
     def __exit__(self, *_):
         if self.done:
             self._journal.close()
+            self._part.close()
         else:
             self.remove()
 
@@ -96,4 +99,4 @@ class Unfinished:
     def remove(self):
         """Remove the folder."""
         self._journal.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._part.remove()

@@ -7,7 +7,6 @@ believed.
 """
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -20,13 +19,14 @@ from gen5astro.io.ingest import ingest_row
 from gen5astro.io.journal import Journal
 from gen5astro.io.pairs import Reject
 from gen5astro.io.pixels import PixelFile, keep_skeleton, lay_out, restore_skeleton
-from gen5astro.io.resuming import check_plan
+from gen5astro.io.resuming import PartFolder, check_plan
 
 __all__ = ["BuildState", "Column"]
 
 _SYNC_SECONDS = 10.0
 #: Longest text of a float64, such as -1.2345678901234567e-300.
 _NUMBER_WIDTH = 24
+_LEFT = ("plan.json", "journal", "pixels.h5", "pixels.skeleton.npz", "shards", "index.h5")
 _STATISTICS = ("statistics_stamp", "statistics_ctrl")
 
 
@@ -96,7 +96,7 @@ class BuildState:
     Raises
     ------
     ExistsError
-        If the folder is there, and neither `resume` nor `force` is given.
+        If the folder is there, and neither `resume` nor `force` is given; or it is somebody else's.
     SchemaError
         If the folder is that of another build.
     """
@@ -108,16 +108,24 @@ class BuildState:
         self.done, self.rejects, self.columns = 0, [], {}
         self._filled, self._shard = [0] * len(self.capacity), []
         self._plan = json.dumps(plan, sort_keys=True)
-        if self.folder.exists() and force and not resume:
-            shutil.rmtree(self.folder)
+        self._part = PartFolder(self.folder, _LEFT)
+        try:
+            self._open(resume=resume, force=force)
+        except BaseException:
+            self._part.close()
+            raise
+
+    def _open(self, *, resume, force):
+        """Begin, or go on with what is there."""
+        if force and not resume:
+            self._part.clear()
         planned = self.folder / "plan.json"
         fresh = not planned.exists()
         if fresh:
             self._lay_out()
         else:
-            other = "a build of other pairs or with other settings"
-            check_plan(planned, self._plan, resume=resume, name="a build", other=other, remedy="build as it was begun")
-        if not fresh and not sharded:
+            check_plan(planned, self._plan, resume=resume, name="a build", remedy="build as it was begun")
+        if not fresh and not self.sharded:
             restore_skeleton(self.paths[0])
         self.files = [PixelFile(path) for path in self.paths]
         self.journal = Journal(self.folder / "journal")
@@ -134,8 +142,7 @@ class BuildState:
 
     def _lay_out(self):
         """Make the folder; the plan comes last, so that a folder with a plan is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
+        self._part.clear()
         (self.folder / "shards").mkdir()
         for path, capacity in zip(self.paths, self.capacity, strict=True):
             attributes = {"schema": SHARD_SCHEMA} if self.sharded else {}
@@ -307,11 +314,12 @@ class BuildState:
         for file in self.files:
             file.close()
         self.journal.close()
+        self._part.close()
 
     def remove(self):
         """Remove the folder."""
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._part.remove()
 
 
 def _added_key(name):

@@ -4,7 +4,9 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
+import time
 from pathlib import Path
 
 import h5py
@@ -45,7 +47,9 @@ from gen5astro.io.resuming import part_path
 __all__ = ["CubeWriter", "shards_path"]
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
-_AGAIN = (ColumnError, ConfigError, FormatError, RejectedError, SchemaError)
+_AGAIN = (ColumnError, ConfigError, FormatError, SchemaError)
+#: Seconds of work that are worth keeping when there turn out to be too many bad rows.
+_WORTH_KEEPING = 60.0
 
 
 def shards_path(path):
@@ -141,6 +145,8 @@ class CubeWriter:
             raise ExistsError(f"cube {self.path}", got=got, remedy="choose another place or pass --force")
         if not self.path.parent.is_dir():
             raise MissingFileError(f"folder {self.path.parent}", got="nothing there", remedy="make it first")
+        if not (resume and self.part.exists() and not (self.part / "shards").exists()):
+            self._check_shards(force)
         if not (resume and self.part.exists()):
             self._check_room()
 
@@ -148,6 +154,20 @@ class CubeWriter:
     def part(self):
         """Folder of what is done: Path."""
         return part_path(self.path)
+
+    def _check_shards(self, force):
+        """Refuse to take the place of shards whose cube is elsewhere, or of anything else."""
+        folder = shards_path(self.path)
+        if not folder.exists():
+            return
+        strangers = [each.name for each in sorted(folder.iterdir()) if not re.fullmatch(r"\d{4,}\.h5", each.name)]
+        if strangers:
+            got = f"{strangers[0]!r}, which is no shard"
+            raise ExistsError(f"folder {folder}", got=got, remedy="move it away, or choose another place")
+        if not force and not self.path.exists():
+            got = "shards of a cube that is not beside them"
+            remedy = f"move that cube back to {self.path}, choose another place, or pass --force"
+            raise ExistsError(f"folder {folder}", got=got, remedy=remedy)
 
     def _check_room(self):
         needed = 2 * stored_pixels(self._form).itemsize * self._n_rows * math.prod(self._image_shape)
@@ -167,18 +187,25 @@ class CubeWriter:
             # Killed between the two renames of `_publish`: the shards have left, and the index has not.
             os.replace(shards_path(self.path), self.part / "shards")
         layout = {"form": self._form, "sharded": sharded, "plan": self._plan}
+        self._began = time.monotonic()
         self._state = BuildState(self.part, capacity, self._image_shape, **layout, **self._again)
         return self
 
     def __exit__(self, _kind, error, _trace):
         if self._state is None:
             return
-        if error is None or isinstance(error, _AGAIN):
+        refused = isinstance(error, RejectedError) and not self.is_worth_keeping
+        if error is None or refused or isinstance(error, _AGAIN):
             self._state.remove()
         else:
             with contextlib.suppress(OSError):
                 self._state.sync()
             self._state.close()
+
+    @property
+    def is_worth_keeping(self):
+        """Whether what is done is kept where too many rows are bad: bool."""
+        return len(self._state) > 0 and time.monotonic() - self._began > _WORTH_KEEPING
 
     @property
     def done(self):

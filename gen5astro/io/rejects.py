@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from gen5astro.errors import RejectedError
 
-__all__ = ["check_rejects", "keep_rejects", "rejects_note", "rejects_path", "write_rejects"]
+__all__ = ["check_rejects", "keep_rejects", "refuse_early", "rejects_note", "rejects_path", "write_rejects"]
 
 
 def rejects_path(out):
@@ -27,7 +27,7 @@ def rejects_path(out):
     return Path(out).with_suffix(".rejects.parquet")
 
 
-def check_rejects(label, rejects, *, n_in, n_ok, allowed, place=None):
+def check_rejects(label, rejects, *, n_in, n_ok, allowed, place=None, resumable=False):
     """Make sure that no row vanished, and refuse too many bad ones.
 
     Parameters
@@ -42,6 +42,8 @@ def check_rejects(label, rejects, *, n_in, n_ok, allowed, place=None):
         Largest share of rejects.
     place : path-like, optional
         Where they are listed.
+    resumable : bool
+        Whether what is done is kept, so that one can go on with more rejects allowed.
 
     Raises
     ------
@@ -58,8 +60,46 @@ def check_rejects(label, rejects, *, n_in, n_ok, allowed, place=None):
             label,
             got=f"{len(rejects):,} of {n_in:,} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
             expected=f"at most {allowed:.2%}, and one good row",
-            remedy=f"{listed}mend the rows, or allow more with --max-reject-fraction F",
+            remedy=f"{listed}mend the rows, or {_allow_more(resumable)}",
         )
+
+
+def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False):
+    """Refuse as soon as more rows are rejected than may be in the end, however good the others are.
+
+    Parameters
+    ----------
+    label : str
+        What to call the input in messages.
+    rejects : sequence of Reject
+        Rows that cannot be used, so far.
+    n_in : int
+        Rows of the whole input.
+    allowed : float
+        Largest share of rejects.
+    place : path-like
+        Where to list them.
+    resumable : bool
+        As in `check_rejects`.
+
+    Raises
+    ------
+    RejectedError
+        If there are more.
+    """
+    if len(rejects) > allowed * n_in:
+        keep_rejects(rejects, place)
+        first = rejects[0]
+        raise RejectedError(
+            label,
+            got=f"{len(rejects):,} rejected up to row {rejects[-1].row:,} (row {first.row}: {first.reason})",
+            expected=f"at most {allowed:.2%} of {n_in:,}",
+            remedy=f"see {place}, mend the rows, or {_allow_more(resumable)}",
+        )
+
+
+def _allow_more(resumable):
+    return ("go on with --resume " if resumable else "allow more with ") + "--max-reject-fraction F"
 
 
 def write_rejects(rejects, path):

@@ -1,12 +1,17 @@
 """What a run that was interrupted leaves beside its output, and whether it is the one to go on with."""
 
+import fcntl
 import glob
+import json
 import os
+import shutil
 from pathlib import Path
 
 from gen5astro.errors import ExistsError, SchemaError
 
-__all__ = ["check_plan", "part_path", "size_of"]
+__all__ = ["PartFolder", "check_plan", "part_path", "size_of"]
+
+_LOCK = "lock"
 
 
 def part_path(out):
@@ -25,7 +30,56 @@ def part_path(out):
     return Path(out).with_name(Path(out).name + ".part")
 
 
-def check_plan(planned, plan, *, resume, name, other, remedy):
+class PartFolder:
+    """The folder of what is done, held by this process alone; made where it is not there.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    names : collection of str
+        What a run may have left in it.
+
+    Raises
+    ------
+    ExistsError
+        If it holds anything else, which is nobody's to remove, or another process is at it.
+    """
+
+    def __init__(self, path, names):
+        self.path = path
+        strangers = sorted({each.name for each in path.iterdir()} - {*names, _LOCK}) if path.is_dir() else ()
+        if strangers:
+            got = f"{strangers[0]!r}, which no run leaves there"
+            raise ExistsError(f"folder {path}", got=got, remedy="move it away, or choose another --out")
+        path.mkdir(exist_ok=True)
+        self._lock = open(path / _LOCK, "ab")  # noqa: SIM115 - held for as long as the run lasts
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            got = "a run that another process is at"
+            raise ExistsError(f"folder {path}", got=got, remedy="wait for that process, or end it") from error
+
+    def clear(self):
+        """Remove what is in the folder."""
+        for each in self.path.iterdir():
+            if each.is_dir():
+                shutil.rmtree(each)
+            elif each.name != _LOCK:
+                each.unlink()
+
+    def close(self):
+        """Let go of the folder, and leave it there."""
+        self._lock.close()
+
+    def remove(self):
+        """Remove the folder."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def check_plan(planned, plan, *, resume, name, remedy):
     """Refuse what an interrupted run left where it shall not be gone on with, or is of another run.
 
     Parameters
@@ -38,10 +92,8 @@ def check_plan(planned, plan, *, resume, name, other, remedy):
         Whether to go on.
     name : str
         What to call such a run.
-    other : str
-        What to call one that is not this.
     remedy : str
-        How to go on with that.
+        How to go on with another one that was begun.
 
     Raises
     ------
@@ -56,13 +108,29 @@ def check_plan(planned, plan, *, resume, name, other, remedy):
             got=f"{name} that was interrupted",
             remedy="pass --resume to go on with it, or --force to begin anew",
         )
-    if planned.read_text(encoding="utf-8") != plan:
+    begun = planned.read_text(encoding="utf-8")
+    if begun != plan:
+        name, then, now = next(_differences(json.loads(begun), json.loads(plan)))
         raise SchemaError(
-            f"folder {planned.parent}",
-            got=other,
-            expected="the one to resume",
+            f"{name} of what is to be resumed in {planned.parent}",
+            got=now,
+            expected=f"{then}, as it was begun",
             remedy=f"{remedy}, or pass --force to begin anew",
         )
+
+
+def _differences(begun, asked, name=""):
+    """Name of what differs, how it was begun and how it is asked for, of each difference of two plans."""
+    if isinstance(begun, dict) and isinstance(asked, dict):
+        for key in dict.fromkeys((*begun, *asked)):
+            yield from _differences(begun.get(key), asked.get(key), f"{name}.{key}" if name else key)
+    elif begun != asked:
+        yield name.removeprefix("config."), _short(begun), _short(asked)
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def size_of(label):

@@ -127,12 +127,11 @@ def _mark_not_finite(images, bad):
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _gather(images, halves, step, statistics, row, element, place, softening, clip, out):
     n_bands, height, width = out.shape[1:]
-    room, stretched = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
+    room, turned = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
     for i in range(len(row)):
         for band in range(n_bands):
             source, target = images[row[i], band].reshape(-1), out[place[i], band].reshape(-1)
             location, scale = statistics[row[i], band]
-            into = target if element[i] == 0 else stretched
             if step is not None:
                 _decode_codes(source, step[row[i], band], room)
             elif halves:
@@ -140,9 +139,9 @@ def _gather(images, halves, step, statistics, row, element, place, softening, cl
             else:
                 for k in range(len(source)):
                     room[k] = source[k]
-            stretch_room(room, location, scale, softening, clip, into)
             if element[i] != 0:
-                _turn(stretched, width, element[i], target)
+                _turn(room, width, element[i], turned)
+            stretch_room(turned if element[i] != 0 else room, location, scale, softening, clip, target)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -189,7 +188,7 @@ def _turn(plane, width, element, out):
             target = out[x * height : x * height + height]
             if element & 2:
                 for y in range(height):
-                    target[y] = plane[_UNSIGNED((height - 1 - y) * width + column)]
+                    target[_UNSIGNED(height - 1 - y)] = plane[_UNSIGNED(y * width + column)]
             else:
                 for y in range(height):
                     target[y] = plane[_UNSIGNED(y * width + column)]

@@ -10,7 +10,8 @@ from gen5astro.errors import ShapeError
 __all__ = ["image_medians", "is_finite", "median", "single_median"]
 
 _INFINITY = np.float32(np.inf)
-_PROBES = 33
+_PROBES = 17
+_SLOW_PASSES = 2
 _STRETCH = 32
 _FEW = 16
 
@@ -88,14 +89,15 @@ def median(sample, kept):
     Notes
     -----
     A bracket about the two middle values, guessed from every so many-th pixel, is narrowed by counting what lies below
-    trial values; the few that are left inside are sorted. Bad guesses (ties, odd distributions) cost time only.
+    trial values; the few that are left inside are sorted. Bad guesses (ties, odd distributions) cost time only: where
+    passes leave more than three quarters, or trial values overflow, all that is inside is sorted.
     """
     n = len(sample)
     first, second = (n - 1) // 2, n // 2
     low, high, n_low, n_high = -_INFINITY, _INFINITY, 0, n
     lower, upper = _guess(sample, kept)
-    inside = n
-    while inside > _FEW:
+    inside, slow = n, 0
+    while inside > _FEW and slow < _SLOW_PASSES and lower <= upper:
         c_lower, c_upper = _count_up_to(sample, lower, upper)
         if c_upper <= first:
             low, n_low = upper, c_upper
@@ -105,8 +107,7 @@ def median(sample, kept):
             high, n_high = lower, c_lower
         elif c_upper > second:
             high, n_high = upper, c_upper
-        if 4 * (n_high - n_low) > 3 * inside:
-            break
+        slow += np.int64(4 * (n_high - n_low) > 3 * inside)
         inside = n_high - n_low
         if low == -_INFINITY:
             lower, upper = lower - np.float32(2) * (upper - lower), lower

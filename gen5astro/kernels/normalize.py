@@ -347,10 +347,10 @@ def stretch_room(room, location, scale, softening, clip, out):
     """
     bound = np.float32(clip)
     most = np.float32(location)
-    rest = np.float32(location - np.float64(most))
     factor = np.float32(1.0 / (scale * (softening if softening > 0 else 1.0)))
+    rest = np.float32(location - np.float64(most)) * factor
     for k in range(len(room)):
-        value = ((room[k] - most) - rest) * factor
+        value = (room[k] - most) * factor - rest
         if softening > 0:
             value = _asinh(value)
         value = -bound if value < -bound else value
@@ -359,20 +359,22 @@ def stretch_room(room, location, scale, softening, clip, out):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _asinh(x):
-    """Asinh to 2e-7 of max(1, result), without a branch: the logarithm is Cephes' ``logf`` (S. Moshier, netlib)."""
+    """Asinh to 2e-7 of max(1, result), without a branch.
+
+    The logarithm of what is left of a power of two, 0.7 to 1.4, is the polynomial of degree 8 whose greatest error is
+    the least, 4e-8.
+    """
     size = abs(x)
     value = size + math.sqrt(size * size + np.float32(1)) if size < np.float32(1e18) else np.float32(2) * size
     bits = np.float32(value).view(np.int32)
     exponent = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
     f = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - np.float32(1)
-    p = np.float32(7.0376836292e-2)
-    p = p * f - np.float32(1.1514610310e-1)
-    p = p * f + np.float32(1.1676998740e-1)
-    p = p * f - np.float32(1.2420140846e-1)
-    p = p * f + np.float32(1.4249322787e-1)
-    p = p * f - np.float32(1.6668057665e-1)
-    p = p * f + np.float32(2.0000714765e-1)
-    p = p * f - np.float32(2.4999993993e-1)
-    p = p * f + np.float32(3.3333331174e-1)
-    result = np.float32(math.log(2.0)) * np.float32(exponent) + (f + f * f * (f * p - np.float32(0.5)))
+    p = np.float32(-1.0034618527e-1)
+    p = p * f + np.float32(1.6335643828e-1)
+    p = p * f - np.float32(1.7325994372e-1)
+    p = p * f + np.float32(1.9888277352e-1)
+    p = p * f - np.float32(2.4961465597e-1)
+    p = p * f + np.float32(3.3335262537e-1)
+    p = p * f - np.float32(5.0000584126e-1)
+    result = np.float32(math.log(2.0)) * np.float32(exponent) + (f + f * f * p)
     return math.copysign(result if size < _INFINITY else size, x)

@@ -42,7 +42,7 @@ def load_audit(path):
     SchemaError
         If it is not an audit of the version that this code knows.
     """
-    from gen5astro.build import read_audit
+    from gen5astro.carried_audit import read_audit
 
     record = read_audit(path)
     known = list(Status)

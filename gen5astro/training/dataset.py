@@ -194,7 +194,7 @@ class PairReader:
         bad = not_finite(inputs)
         if bad.size:
             got = f"a pixel that is not finite in row {row[bad[0]]} of the cube ({bad.size} such images in one batch)"
-            raise FormatError("training images", got=got, remedy="reject such rows when building the cube")
+            raise FormatError("training images", got=got, remedy="build it with --set build.nonfinite=reject")
         return inputs
 
     def _gather(self, member, row, *, element, out, place):

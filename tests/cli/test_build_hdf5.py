@@ -1,6 +1,8 @@
 """The verb build-hdf5: from a file of pairs to a cube, or one clear line and no cube."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -168,3 +170,80 @@ def test_pairs_are_appended_to_a_cube(tmp_path, block, pairs):
     result = run(pairs, "--append-to", tmp_path / "none.h5", "--out", tmp_path / "more.h5")
     assert result.exit_code == 2
     assert "none.h5: got nothing there" in result.output
+
+
+def test_shards_that_the_cube_has_left_are_kept(tmp_path, pairs):
+    sharded = ("--set", "shard_pairs=20", "--quiet")
+    assert run(pairs, "--out", tmp_path / "cube.h5", *sharded).exit_code == 0
+    shards = sorted((tmp_path / "cube.shards").iterdir())
+    (tmp_path / "cube.h5").rename(tmp_path / "moved.h5")
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--quiet")
+    assert result.exit_code == 2
+    assert "shards of a cube that is not beside them" in result.stderr
+    assert sorted((tmp_path / "cube.shards").iterdir()) == shards
+    (tmp_path / "cube.shards" / "notes.txt").write_text("mine")
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--quiet", "--force")
+    assert result.exit_code == 2
+    assert "'notes.txt', which is no shard; move it away" in result.stderr
+    (tmp_path / "cube.shards" / "notes.txt").unlink()
+    assert run(pairs, "--out", tmp_path / "cube.h5", "--quiet", "--force").exit_code == 0
+    assert not (tmp_path / "cube.shards").exists()
+
+
+def test_a_folder_that_no_build_left_is_kept(tmp_path, pairs):
+    (tmp_path / "cube.h5.part").mkdir()
+    (tmp_path / "cube.h5.part" / "notes.txt").write_text("mine")
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--quiet", "--force")
+    assert result.exit_code == 2
+    assert "'notes.txt', which no run leaves there" in result.stderr
+    assert (tmp_path / "cube.h5.part" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("named", ["pairs.parquet", "*.parquet", "."])
+def test_what_is_read_is_never_written_over(tmp_path, pairs, named):
+    own = tmp_path / "pairs.parquet"
+    own.write_bytes(pairs.read_bytes())
+    result = run(tmp_path / named, "--out", own, "--force", "--quiet")
+    assert result.exit_code == 2
+    assert "got what the command reads; expected another place" in result.stderr
+    assert own.read_bytes() == pairs.read_bytes()
+
+
+def test_a_build_that_a_batch_system_ends_says_what_it_keeps(tmp_path, pairs):
+    """SIGTERM, in a process of its own, once the first block is in the journal."""
+    command = [sys.executable, "-m", "gen5astro", "build-hdf5", pairs, "--out", tmp_path / "cube.h5", "--threads", "1"]
+    slow = (
+        "import gen5astro.build as b, time; f = b.fingerprint; b.fingerprint = lambda x: (time.sleep(0.5), f(x))[1]\n"
+    )
+    run_it = "import sys; from gen5astro.cli import main; main(sys.argv[1:])"
+    build = subprocess.Popen(
+        [command[0], "-c", slow + run_it, *map(str, command[3:]), "--set", "block=4"], stderr=subprocess.PIPE, text=True
+    )
+    with build:
+        journal = tmp_path / "cube.h5.part" / "journal"
+        while not (journal.exists() and journal.stat().st_size):
+            assert build.poll() is None
+        build.terminate()
+        said = build.stderr.read()
+    assert build.returncode == 130
+    assert "interrupted: what is done is kept in" in said
+    assert run(pairs, "--out", tmp_path / "cube.h5", "--resume", "--set", "block=4").exit_code == 0
+
+
+def test_work_of_more_than_a_minute_is_kept_where_too_many_rows_are_bad(tmp_path, pairs, monkeypatch):
+    from gen5astro.io import hdf5_writer
+
+    monkeypatch.setattr(hdf5_writer, "_WORTH_KEEPING", 0.0)
+    table = pq.read_table(pairs)
+    at = table.column_names.index("stamp_npz")
+    stamps = [b"junk" if row == 47 else stamp for row, stamp in enumerate(table["stamp_npz"].to_pylist())]
+    table = table.set_column(at, table.schema.field(at), pa.array(stamps, pa.binary()))
+    pq.write_table(table, tmp_path / "bad.parquet")
+    command = (tmp_path / "bad.parquet", "--out", tmp_path / "cube.h5", "--set", "block=10", "--quiet")
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "got 1 rejected up to row 47" in result.stderr
+    assert "or go on with --resume --max-reject-fraction F" in result.stderr
+    result = run(*command, "--resume", "--max-reject-fraction", "0.1")
+    assert result.exit_code == 0, result.output
+    assert len(Cube(tmp_path / "cube.h5")) == 59

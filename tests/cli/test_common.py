@@ -10,8 +10,6 @@ from click.testing import CliRunner
 
 from gen5astro.cli import VerbGroup, main
 from gen5astro.cli._common import (
-    claim_file,
-    claim_folder,
     column_option,
     common_options,
     exit_code,
@@ -19,6 +17,7 @@ from gen5astro.cli._common import (
     say,
     show,
 )
+from gen5astro.cli._outputs import claim_file, claim_folder
 from gen5astro.config import Config
 from gen5astro.errors import BlockedError, ConfigError, ExistsError, MissingFileError
 from gen5astro.verdict import Status

@@ -74,6 +74,20 @@ def test_a_broken_row_is_told_and_too_many_end_with_2(trained, tmp_path):
     assert pq.read_table(tmp_path / "scores.rejects.parquet")["row"].to_pylist() == [4, 9]
 
 
+def test_a_finished_run_is_left_as_it_is_when_it_is_resumed(trained, cutouts, tmp_path):
+    command = (trained[0], cutouts, "--out", tmp_path / "scores.parquet", "--json", "--max-reject-fraction", "0.5")
+    first = run(*command)
+    assert first.exit_code == 0, first.output
+    written = (tmp_path / "scores.parquet").read_bytes()
+    again = run(*command, "--resume")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == json.loads(first.stdout)
+    assert (tmp_path / "scores.parquet").read_bytes() == written
+    other = run(*command, "--resume", "--set", "batch_size=7")
+    assert other.exit_code == 2
+    assert "scores of other images, of another network or with other settings" in other.stderr
+
+
 def _refused(outcome, *words):
     assert outcome.exit_code == 2, outcome.output
     line = outcome.stderr.splitlines()[-1]
@@ -86,7 +100,7 @@ def _refused(outcome, *words):
 def test_what_is_there_is_not_overwritten(trained, cutouts, tmp_path):
     (tmp_path / "a.parquet").write_text("mine")
     _refused(run(trained[0], cutouts, "--out", tmp_path / "a.parquet"), "--force")
-    _refused(run(trained[0], cutouts, "--out", tmp_path / "a.parquet", "--resume"), "no run to resume")
+    _refused(run(trained[0], cutouts, "--out", tmp_path / "a.parquet", "--resume"), "scores of other images")
     assert (tmp_path / "a.parquet").read_text() == "mine"
 
 

@@ -183,8 +183,12 @@ def test_another_run_is_not_resumed_but_may_be_begun_anew(trained, finder, cutou
     other = open_finder(changed_checkpoint(trained[0], tmp_path / "other.ckpt", override_gate="another file"))
     shutil.copy(cutouts, tmp_path / "copy.parquet")
     elsewhere = open_cutouts(tmp_path / "copy.parquet")
-    for network, images, config in ((other, source, CONFIG), (finder, elsewhere, CONFIG), (finder, source, Config())):
-        with pytest.raises(SchemaError, match=r"with another network .* begin anew"):
+    for network, images, config, name in (
+        (other, source, CONFIG, r"model\.checkpoint"),
+        (finder, elsewhere, CONFIG, "input"),
+        (finder, source, Config(), "batch_size"),
+    ):
+        with pytest.raises(SchemaError, match=rf"^{name} of what is to be resumed in .* begin anew"):
             predict(network, images, out, config=config, resume=True)
     predict(finder, source, out, config=CONFIG, force=True)
     assert out.read_bytes() == whole[0].read_bytes()
@@ -199,7 +203,7 @@ def test_an_interrupt_before_anything_is_done_leaves_nothing(finder, cutouts, tm
 def test_scores_that_are_there_are_kept(finder, cutouts, whole, tmp_path):
     out = tmp_path / "scores.parquet"
     out.write_bytes(b"mine")
-    for options, said in (({}, "a file that is there;"), ({"resume": True}, "and no run to resume")):
+    for options, said in (({}, "a file that is there;"), ({"resume": True}, "got scores of other images")):
         with pytest.raises(ExistsError, match=said):
             predict(finder, open_cutouts(cutouts), out, config=CONFIG, **options)
     assert out.read_bytes() == b"mine"

@@ -370,7 +370,9 @@ def test_digests_of_content_and_blocks_change_with_any_row():
 def test_the_how_to_reads_a_cube_with_h5py_and_numpy_alone(tmp_path, pairs, monkeypatch, form):
     block = replace(pairs, ctrl=pairs.ctrl.copy())
     block.ctrl[3, 1, 2, 5] = np.nan
-    build_cube(MemorySource(block), tmp_path / "cube.h5", config=from_dict({"build": {"pixels": form}}))
+    build_cube(
+        MemorySource(block), tmp_path / "cube.h5", config=from_dict({"build": {"pixels": form, "nonfinite": "keep"}})
+    )
     monkeypatch.chdir(tmp_path)
     page = (DOCS / "howto" / "read_a_cube.rst").read_text(encoding="utf-8")
     codes = [textwrap.dedent(text) for text in re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", page)]

@@ -178,6 +178,13 @@ def test_the_stretch_is_asinh():
     np.testing.assert_allclose(stretched, expected, rtol=4e-7, atol=4e-7)
 
 
+def test_the_stretch_is_right_to_2e_7_of_its_result():
+    pixels = np.concatenate([np.linspace(-3, 3, 300001), np.geomspace(3, 1e5, 100001)]).astype(np.float32)
+    stretched = normalize(pixels.reshape(1, 1, 1, -1), [[[0.0, 1.0]]], replace(SKY, softening=1.0)).ravel()
+    expected = np.arcsinh(pixels.astype(float))
+    assert (abs(stretched - expected) / np.maximum(1, abs(expected))).max() < 2e-7
+
+
 def test_without_a_stretch_the_scaling_is_linear_and_the_clip_bounds_it():
     images = np.float32([-30, -1, 0, 2, 40, np.inf]).reshape(1, 1, 1, -1)
     spec = replace(SKY, stretch="none", clip=5.0)
