@@ -15,7 +15,7 @@ from torch import nn
 
 from gen5astro.errors import ConfigError, MissingFileError, SchemaError, closest
 
-__all__ = ["build_model", "model_names"]
+__all__ = ["build_model", "forward_with_embedding", "model_names"]
 
 # Auxiliary heads (googlenet, inception) and a head that ends in a ReLU (squeezenet) cannot give one logit.
 _UNFIT = ("googlenet", "inception", "squeezenet")
@@ -36,10 +36,15 @@ def build_model(config, channels, *, shape=None):
     Weights are drawn from `config.seed` alone. Pretrained weights of the first convolution are repeated over the
     channels and scaled by 3 / `channels`, so that channels of equal content give the response of the original.
 
+    With `small_input_stem` a ResNet begins as those of He et al. 2016 (arXiv:1512.03385, section 4.2) for images of
+    32 pix: a convolution of 3 x 3 pix at full resolution instead of 7 x 7 at half, and no pooling after it. An arc of
+    few pixels then reaches the stages at four times the resolution, for sixteen times their computation. Pretrained
+    weights must be those of a model that begins so too.
+
     Parameters
     ----------
     config : TrainConfig
-        Its `model_name`, `pretrained`, `width` and `seed`.
+        Its `model_name`, `pretrained`, `width`, `small_input_stem` and `seed`.
     channels : int
         Planes of an input.
     shape : tuple of int, optional
@@ -53,7 +58,8 @@ def build_model(config, channels, *, shape=None):
     Raises
     ------
     ConfigError
-        If there is no such model, it has no `width`, its weights cannot be fetched, or it cannot take `shape`.
+        If there is no such model, it has no `width` or no `small_input_stem`, its weights cannot be fetched or do not
+        fit the stem, or it cannot take `shape`.
     MissingFileError
         If the file of weights is not there.
     SchemaError
@@ -62,6 +68,8 @@ def build_model(config, channels, *, shape=None):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = _untrained(config) if config.pretrained is not True else _from_hub(config)
+        if config.small_input_stem:
+            _shrink_stem(model, config.model_name)
         if isinstance(config.pretrained, str):
             _load_weights(model, Path(config.pretrained))
         _adapt_first_convolution(model, channels, pretrained=bool(config.pretrained))
@@ -69,6 +77,32 @@ def build_model(config, channels, *, shape=None):
     if shape is not None:
         _try_on(model, (1, channels, *shape), config.model_name)
     return model
+
+
+def forward_with_embedding(model, images):
+    """Compute logits, and what the last linear layer makes them of.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From `build_model`; it may be compiled and wrapped, by Fabric or DistributedDataParallel.
+    images : float tensor, (n, channels, y, x)
+        Inputs.
+
+    Returns
+    -------
+    logits : float tensor, (n, 1)
+        As ``model(images)`` gives them.
+    embedding : float tensor, (n, d)
+        Input of the last linear layer, after dropout where the model has it there. Gradients go through both.
+    """
+    head = next(each for each in model.modules() if isinstance(each, _Head))
+    head.shows_input = True
+    try:
+        both = model(images)
+    finally:
+        head.shows_input = False
+    return both[:, :1], both[:, 1:]
 
 
 @functools.cache
@@ -144,9 +178,31 @@ def _narrow_resnet(name, width):
     return model
 
 
+def _shrink_stem(model, name):
+    """Let a ResNet begin at full resolution, with weights as torchvision draws those of a ResNet."""
+    if not isinstance(model, importlib.import_module("torchvision.models.resnet").ResNet):
+        raise ConfigError(
+            "small_input_stem = true",
+            got=f"model {name!r}",
+            expected="a ResNet, such as resnet18",
+            remedy="leave train.small_input_stem out",
+        )
+    old = model.conv1
+    model.conv1 = nn.Conv2d(old.in_channels, old.out_channels, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+
+
 def _from_hub(config):
     if config.width is not None:
         raise ConfigError("pretrained = true", got=f"width = {config.width}", remedy="leave train.width out")
+    if config.small_input_stem:
+        raise ConfigError(
+            "pretrained = true",
+            got="small_input_stem = true",
+            expected="the stem of 7 x 7 pix that the weights were trained behind",
+            remedy="leave train.small_input_stem out, or pass train.pretrained=FILE of a model that has it",
+        )
     name = _checked_name(config.model_name)
     try:
         return _models().get_model(name, weights="DEFAULT")
@@ -206,10 +262,23 @@ def _head_name(model):
     return [name for name, each in model.named_modules() if isinstance(each, nn.Linear)][-1]
 
 
+class _Head(nn.Linear):
+    """A last layer that can give its input beside its output.
+
+    As one tensor, which wrappers (DDP, autocast, torch.compile) pass on as they do any other; a hook they might miss.
+    """
+
+    shows_input = False
+
+    def forward(self, features):
+        logits = super().forward(features)
+        return torch.cat([logits, features], dim=1) if self.shows_input else logits
+
+
 def _adapt_head(model):
     name = _head_name(model)
     old = model.get_submodule(name)
-    model.set_submodule(name, nn.Linear(old.in_features, 1, bias=old.bias is not None))
+    model.set_submodule(name, _Head(old.in_features, 1, bias=old.bias is not None))
 
 
 def _try_on(model, shape, name):
