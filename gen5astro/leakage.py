@@ -17,7 +17,7 @@ from gen5astro.engine import warnings_lock
 from gen5astro.kernels.rank import between_auc, bootstrap_auc, draw_groups
 from gen5astro.sky import effective_number
 
-__all__ = ["VIEWS", "Leakage", "measure_auc", "measure_leakage", "sample_hosts", "strata"]
+__all__ = ["VIEWS", "Leakage", "measure_auc", "measure_leakage", "sample_hosts", "strata", "stratum_name"]
 
 VIEWS = ("single", "paired")
 
@@ -81,11 +81,25 @@ def strata(table, config):
         for low, high in itertools.pairwise(bounds):
             mask = (values >= low) & (values < high)
             if mask.any():
-                masks[_stratum_name(label, low, high)] = mask
+                masks[stratum_name(label, low, high)] = mask
     return masks
 
 
-def _stratum_name(label, low, high):
+def stratum_name(label, low, high):
+    """Return what a stratum is called.
+
+    Parameters
+    ----------
+    label : str
+        What is cut into strata.
+    low, high : float
+        Edges, the lower one within; infinite where there is none.
+
+    Returns
+    -------
+    name : str
+        Such as ``1<=theta_e<2``.
+    """
     if np.isinf(low):
         return f"{label}<{high:g}"
     return f"{label}>={low:g}" if np.isinf(high) else f"{low:g}<={label}<{high:g}"

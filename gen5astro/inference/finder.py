@@ -14,11 +14,11 @@ import torch
 
 from gen5astro.errors import SchemaError
 from gen5astro.kernels.gather import not_finite
-from gen5astro.training.checkpoint import PIXEL_SCALE_TOLERANCE, checkpoint_file, load_checkpoint, load_model
+from gen5astro.training.checkpoint import checkpoint_file, load_checkpoint, load_model
 from gen5astro.training.score import score_images, sky_inputs
 from gen5astro.training.views import VIEWS
 
-__all__ = ["DEPLOYMENT", "Finder", "check_cutouts", "open_finder"]
+__all__ = ["DEPLOYMENT", "Finder", "open_finder"]
 
 #: What is known of every network's fitness for a survey, until it is proven on real lenses.
 DEPLOYMENT = "UNKNOWN (not proven on real lenses)"
@@ -154,58 +154,6 @@ def _refuse_what_needs_a_ctrl(checkpoint, file):
             expected="sky, standard or core",
             remedy="build the cube with another normalize.kind",
         )
-
-
-def check_cutouts(finder, source):
-    """Refuse images that a network was not made for.
-
-    Parameters
-    ----------
-    finder : Finder
-        The network.
-    source : ParquetCutouts, TableCutouts or MultimodalCutouts
-        The images. They may have more bands, in any order, and be larger.
-
-    Returns
-    -------
-    notes : list of str
-        What is done to make them fit.
-
-    Raises
-    ------
-    SchemaError
-        If a band is missing, the pixel scale differs by more than 1 %, or they are smaller.
-    """
-    label, trained = f"cutouts {source.label}", "as the network has it"
-    missing = [band for band in finder.bands if band not in source.bands]
-    if missing:
-        raise SchemaError(
-            f"{label}, bands",
-            got=",".join(source.bands),
-            expected=f"{','.join(finder.bands)}, {trained}",
-            remedy="name the planes with --bands where the images tell none, or use images in these bands",
-        )
-    if abs(source.pixel_scale / finder.pixel_scale - 1) > PIXEL_SCALE_TOLERANCE:
-        raise SchemaError(
-            f"{label}, pixel scale",
-            got=f"{source.pixel_scale:g} arcsec",
-            expected=f"{finder.pixel_scale:g}, {trained} (1 % either way)",
-            remedy="use images of that scale; --pixel-scale says theirs where the images tell none",
-        )
-    have, want = (" x ".join(map(str, shape)) for shape in (source.shape, finder.shape))
-    if min(np.subtract(source.shape, finder.shape)) < 0:
-        raise SchemaError(
-            f"{label}, image size",
-            got=f"{have} pix",
-            expected=f"{want} or more, {trained}",
-            remedy=f"cut them larger: gen5astro cutout ... --size {max(finder.shape)}",
-        )
-    notes = []
-    if tuple(source.bands) != finder.bands:
-        notes.append(f"Of bands {','.join(source.bands)} the network sees {','.join(finder.bands)}")
-    if tuple(source.shape) != finder.shape:
-        notes.append(f"Of {have} pix the network sees the middle {want}")
-    return notes
 
 
 def _network(finder):

@@ -11,15 +11,14 @@ import pyarrow.parquet as pq
 from gen5astro import __version__
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ExistsError
-from gen5astro.inference.finder import DEPLOYMENT, Finder, check_cutouts
+from gen5astro.inference.finder import DEPLOYMENT, Finder
 from gen5astro.inference.scores import KEPT, Tally, write_scores
 from gen5astro.inference.unfinished import Unfinished
 from gen5astro.io.pairs import Reject
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
 from gen5astro.io.resuming import part_path, size_of
-from gen5astro.kernels.gather import not_finite
 from gen5astro.training.conditions import repeatable
-from gen5astro.training.score import center_crop
+from gen5astro.training.cutouts import check_cutouts, fit_cutouts
 
 __all__ = ["predict"]
 
@@ -143,9 +142,7 @@ class _Work:
 
     def __call__(self, ref):
         block, rejects = self.source.read(ref)
-        order = [block.bands.index(band) for band in self.finder.bands]
-        images = center_crop(block.image, self.finder.shape)[:, order]
-        reasons = _unfit(images, self.finder.bands)
+        images, reasons = fit_cutouts(self.finder, block)
         whole = np.array([at for at in range(len(block)) if at not in reasons], np.int64)
         logits = np.full(len(block), np.nan)
         if len(whole):
@@ -163,19 +160,6 @@ class _Work:
             "reject_row": np.array([each.row for each in rejects], np.int64),
             "reject_reason": np.array([each.reason for each in rejects], "U"),
         }
-
-
-def _unfit(images, bands):
-    """Why images cannot be scored: reasons by their numbers."""
-    planes = images.reshape(*images.shape[:2], -1)
-    reasons = {}
-    # A band without a single other value was never measured, whatever number a survey fills it with.
-    for at, band in np.argwhere(planes.min(axis=2) == planes.max(axis=2)).tolist():
-        reasons.setdefault(at, f"image: got one value in all pixels of band {bands[band]}; expected an image")
-    for at in not_finite(images).tolist():
-        lost = np.count_nonzero(~np.isfinite(planes[at]).all(axis=0))
-        reasons[at] = f"image: got {lost} pixels without a value; expected a whole image"
-    return reasons
 
 
 def _provenance(finder, source, config, notes):

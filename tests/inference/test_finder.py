@@ -9,9 +9,9 @@ import pytest
 from gen5astro.errors import FormatError, MissingFileError, SchemaError
 from gen5astro.inference import finder as module
 from gen5astro.inference import open_finder
-from gen5astro.inference.finder import check_cutouts
 from gen5astro.io import open_cutouts
 from gen5astro.training.checkpoint import load_checkpoint
+from gen5astro.training.cutouts import check_cutouts
 from tests.inference.cutouts import SIZE, changed_checkpoint, train_on_sample, write_cutouts
 
 
