@@ -375,7 +375,7 @@ def test_what_is_exported_is_what_is_decoded(int16, tmp_path):
     np.testing.assert_array_equal(block.stamp, np.asarray(Cube(int16).stamp))
 
 
-@pytest.mark.parametrize("view", ["single", "paired"])
+@pytest.mark.parametrize("view", ["single", "paired", "residual"])
 def test_a_network_is_shown_what_is_decoded(built, tmp_path, view):
     build_cube(CubeSource(built), tmp_path / "wide.h5", config=settings("float32", split="given"))
     one, two = Cube(built), Cube(tmp_path / "wide.h5")

@@ -4,13 +4,15 @@ A batch is planned first (rows, labels, augmentation) and read as a whole afterw
 depends on the seed and the epoch alone and a broken run goes on where it stopped.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gen5astro.errors import ConfigError, FormatError, closest
 from gen5astro.io.pixels import StoredPixels
 from gen5astro.kernels.gather import gather, not_finite
+from gen5astro.kernels.normalize import normalize
+from gen5astro.training.observing import exposure_noise
 
 __all__ = ["BatchPlan", "PairReader", "draw_by_host", "plan_epoch"]
 
@@ -149,6 +151,11 @@ class PairReader:
         The open cube.
     view : View
         What an input shows.
+
+    Raises
+    ------
+    ConfigError
+        If the view is ``residual`` and the cube's scales are not the sky's sigma.
     """
 
     def __init__(self, cube, view):
@@ -159,8 +166,11 @@ class PairReader:
         self._ends = np.cumsum([len(images) for images in self._pixels[0]])
         self._step = cube.step
         self._statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
+        if view.name == "residual":
+            _require_sky(self.spec, cube)
+            self._noise = cube.row
 
-    def read(self, row, label, element=None):
+    def read(self, row, label, element=None, *, noise=None):
         """Read, normalize and turn the inputs of a batch.
 
         Parameters
@@ -171,6 +181,10 @@ class PairReader:
             1 for the stamp (first), 0 for the ctrl (first).
         element : int64 array, (n,), optional
             Element of the dihedral group that each is turned by, as `gather` takes it.
+        noise : int64 array, (n,), optional
+            Seeds, from 0, of the noise that the view ``residual`` adds, from `noise_seeds`; images of one seed get the
+            same. Default: the number of each pair's row in the input, so that a pair scores the same on every run.
+            Other views have no use for it.
 
         Returns
         -------
@@ -182,31 +196,62 @@ class PairReader:
         FormatError
             If an image holds a pixel that is not finite.
         """
-        n_images, shape = self.view.images, self._pixels[0][0].shape[1:]
         element = np.zeros(len(row), np.int64) if element is None else element
-        inputs = np.empty((len(row) * n_images, *shape), np.float32)
-        for at in range(n_images):
-            for member in (0, 1):
-                chosen = np.flatnonzero((label if at == 0 else 1 - label) == member)
-                turned = {"element": element[chosen], "out": inputs, "place": chosen * n_images + at}
-                self._gather(member, row[chosen], **turned)
-        inputs = inputs.reshape(len(row), self.channels, *shape[1:])
+        if self.view.name == "residual":
+            inputs = self._residuals(row, label, element, noise)
+        else:
+            inputs = self._images(row, label, element)
         bad = not_finite(inputs)
         if bad.size:
             got = f"a pixel that is not finite in row {row[bad[0]]} of the cube ({bad.size} such images in one batch)"
             raise FormatError("training images", got=got, remedy="reject such rows when building the cube")
         return inputs
 
-    def _gather(self, member, row, *, element, out, place):
+    def _images(self, row, label, element):
+        """Show the images themselves, one or more side by side."""
+        n_images, shape = self.view.images, self._pixels[0][0].shape[1:]
+        inputs = np.empty((len(row) * n_images, *shape), np.float32)
+        for at in range(n_images):
+            for member in (0, 1):
+                chosen = np.flatnonzero((label if at == 0 else 1 - label) == member)
+                into = {"element": element[chosen], "out": inputs, "place": chosen * n_images + at}
+                self._gather(member, row[chosen], statistics=self._statistics[member], spec=self.spec, **into)
+        return inputs.reshape(len(row), self.channels, *shape[1:])
+
+    def _residuals(self, row, label, element, noise):
+        """Show each image less its ctrl, in units of the ctrl's scale and under the noise of two exposures."""
+        shape = self._pixels[0][0].shape[1:]
+        own, ctrl = np.empty((2, len(row), *shape), np.float32)
+        # Both by the statistics of the ctrl: the location cancels, and what is equal cancels to the last bit.
+        alike = {"statistics": self._statistics[0], "spec": replace(self.spec, stretch="none", clip=None)}
+        for member in (0, 1):
+            chosen = np.flatnonzero(label == member)
+            self._gather(member, row[chosen], element=element[chosen], out=own, place=chosen, **alike)
+        self._gather(0, row, element=element, out=ctrl, place=np.arange(len(row)), **alike)
+        own -= ctrl
+        own += np.float32(self.view.scatter) * exposure_noise(self._noise[row] if noise is None else noise, shape)
+        return normalize(own, np.broadcast_to([0.0, 1.0], (*own.shape[:2], 2)), self.spec, out=own)
+
+    def _gather(self, member, row, *, statistics, spec, element, out, place):
         """Gather rows from each of the files that hold them."""
         piece = np.minimum(np.searchsorted(self._ends, row, side="right"), len(self._ends) - 1)
         for number in np.unique(piece):
             chosen, images = np.flatnonzero(piece == number), self._pixels[member][number]
             first = self._ends[number] - len(images)
-            statistics = self._statistics[member][first : first + len(images)]
+            own = statistics[first : first + len(images)]
             step = None if self._step is None else self._step[first : first + len(images)]
             turned = {"element": element[chosen], "out": out, "place": place[chosen]}
-            gather(images, statistics, row[chosen] - first, self.spec, step=step, **turned)
+            gather(images, own, row[chosen] - first, spec, step=step, **turned)
+
+
+def _require_sky(spec, cube):
+    if spec.kind != "sky":
+        raise ConfigError(
+            "view 'residual'",
+            got=f"cube {cube.path} normalized by kind {spec.kind!r}",
+            expected="kind 'sky', whose scale is the sky's sigma: the noise is made by it",
+            remedy="train with --set view=single, or build the cube with kind sky",
+        )
 
 
 def _maps(images):
