@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from gen5astro.kernels.rank import draw_groups
 from gen5astro.metrics import (
     auc_of_pairs,
     average_precision_of_pairs,
@@ -13,7 +14,6 @@ from gen5astro.metrics import (
     interval,
     roc_points,
 )
-from gen5astro.kernels.rank import draw_groups
 
 
 def _scores(seed, n=60, *, levels=None):

@@ -31,7 +31,7 @@ from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.kernels.normalize import annulus_pixels, normalizer_statistics, region_statistics
 from gen5astro.measure import measure_pairs
 from gen5astro.settings import from_dict
-from gen5astro.training.dataset import PairReader
+from gen5astro.training.reader import PairReader
 from gen5astro.training.views import VIEWS
 from gen5astro.verify import verify_cube
 from tests.factories import make_pairs
@@ -376,7 +376,7 @@ def test_what_is_exported_is_what_is_decoded(int16, tmp_path):
     np.testing.assert_array_equal(block.stamp, np.asarray(Cube(int16).stamp))
 
 
-@pytest.mark.parametrize("view", ["single", "paired"])
+@pytest.mark.parametrize("view", ["single", "paired", "residual"])
 def test_a_network_is_shown_what_is_decoded(built, tmp_path, view):
     build_cube(CubeSource(built), tmp_path / "wide.h5", config=settings("float32", split="given"))
     one, two = Cube(built), Cube(tmp_path / "wide.h5")

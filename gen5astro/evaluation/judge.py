@@ -11,6 +11,9 @@ import torch
 from gen5astro import __version__
 from gen5astro.config import as_dict
 from gen5astro.errors import FormatError, SchemaError
+from gen5astro.evaluation.real_lenses import CAVEAT, score_candidates
+from gen5astro.io.hdf5 import Cube
+from gen5astro.kernels.rank import draw_groups
 from gen5astro.metrics import (
     auc_of_pairs,
     average_precision_of_pairs,
@@ -18,14 +21,11 @@ from gen5astro.metrics import (
     interval,
     roc_points,
 )
-from gen5astro.evaluation.real_lenses import CAVEAT, score_candidates
-from gen5astro.io.hdf5 import Cube
-from gen5astro.kernels.rank import draw_groups
 from gen5astro.sample import load_candidates
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.training.checkpoint import check_fit, load_checkpoint, load_model
 from gen5astro.training.conditions import repeatable
-from gen5astro.training.dataset import PairReader
+from gen5astro.training.reader import PairReader
 from gen5astro.training.score import probability, score_pairs
 from gen5astro.verdict import Status
 

@@ -194,19 +194,30 @@ def write_training_page(record, path):
     ----------
     record : dict
         The summary of the run: ``history`` (a row an epoch: ``epoch``, ``step``, ``train_loss``, ``val_loss``,
-        ``val_auc``, ``images_per_s``), ``config``, ``counts``, ``audit_status``, ``override_gate``, ``warnings``,
-        ``seeds`` and ``provenance``, each of which may be absent.
+        ``val_auc``, ``val_completeness``, ``images_per_s``, ``watch``), ``best``, ``shown``, ``prior``, ``config``,
+        ``counts``, ``audit_status``, ``override_gate``, ``warnings``, ``seeds`` and ``provenance``, each of which may
+        be absent.
     path : path-like
         File to make or replace.
     """
-    rows = record.get("history", ())
+    epochs = record.get("history", ())
+    watched = [{f"watch: {each['name']}": each["share"] for each in epoch.get("watch", ())} for epoch in epochs]
+    rows = [
+        {name: value for name, value in epoch.items() if name != "watch"} | more
+        for epoch, more in zip(epochs, watched, strict=True)
+    ]
+    probes = {name: name.removeprefix("watch: ") for row in watched for name in row}
     curves = [
         plots.training_curve(rows, {"train_loss": "training", "val_loss": "validation"}, "loss", name="loss"),
         plots.training_curve(rows, {"val_auc": "validation AUC"}, "validation AUC", name="auc"),
+        plots.training_curve(rows, {"val_completeness": "completeness"}, "validation completeness", name="found"),
+        plots.training_curve(rows, probes, "change of score / separation", name="watch"),
         plots.training_curve(rows, {"images_per_s": "images/s"}, "images / s", name="rate"),
     ]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    _write("training.html.j2", path, record=record, rows=rows, columns=columns, plots=[each for each in curves if each])
+    last = epochs[-1].get("watch", ()) if epochs else ()
+    context = {"record": record, "rows": rows, "columns": columns, "watch": last}
+    _write("training.html.j2", path, plots=[each for each in curves if each], **context)
 
 
 def write_demo_page(record, path):

@@ -17,8 +17,8 @@ __all__ = ["catch_signals", "learning_rate", "make_fabric", "repeatable", "step_
 def make_fabric(config):
     """Set up Lightning Fabric, on as many processes as were started or are asked for.
 
-    Where ``torchrun`` or SLURM has started the processes, they are taken as they are; else ``config.devices`` of them are
-    started here.
+    Where ``torchrun`` or SLURM has started the processes, they are taken as they are; else ``config.devices`` of them
+    are started here.
 
     Parameters
     ----------

@@ -1,18 +1,16 @@
-"""From the mapped cube to batches: the order of the pairs, what stands beside them, and the pixels a network sees.
+"""The batches of an epoch: the order of the pairs, and what stands beside them.
 
-A batch is planned first (rows, labels, augmentation) and read as a whole afterwards, so that the plan of an epoch
-depends on the seed and the epoch alone and a broken run goes on where it stopped.
+A batch is planned first (rows, labels, augmentation) and read as a whole afterwards (`gen5astro.training.reader`), so
+that the plan of an epoch depends on the seed and the epoch alone and a broken run goes on where it stopped.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from gen5astro.errors import ConfigError, FormatError, closest
-from gen5astro.io.pixels import StoredPixels
-from gen5astro.kernels.gather import gather, not_finite
+from gen5astro.errors import ConfigError, closest
 
-__all__ = ["BatchPlan", "PairReader", "count_batches", "draw_balanced", "draw_by_host", "plan_epoch"]
+__all__ = ["BatchPlan", "count_batches", "draw_balanced", "draw_by_host", "plan_epoch"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class BatchPlan:
         Weight in the loss, above 0 and at most 1.
     extra : int64 array, (n,)
         Number of the extra image; -1 for an image of the cube.
+    noise : int64 array, (n,), optional
+        Seeds of the noise that the view ``residual`` adds.
     """
 
     row: np.ndarray
@@ -45,6 +45,7 @@ class BatchPlan:
     n_pairs: int
     weight: np.ndarray
     extra: np.ndarray
+    noise: np.ndarray | None = None
 
     def __len__(self):
         return len(self.row)
@@ -268,98 +269,3 @@ def _extra_numbers(n_extra, start, count, seed):
     rounds = range(start // n_extra, (start + count - 1) // n_extra + 1)
     order = [np.random.default_rng([seed, at, 1]).permutation(n_extra) for at in rounds]
     return np.concatenate(order)[start % n_extra :][:count]
-
-
-class PairReader:
-    """Reads images of a cube as a network sees them: normalized by the stored statistics, in a view.
-
-    Parameters
-    ----------
-    cube : Cube
-        The open cube.
-    view : View
-        What an input shows.
-    extras : ExtraNegatives, optional
-        Images beyond the cube.
-
-    Raises
-    ------
-    ConfigError
-        If there are extra images in another view than ``single``.
-    """
-
-    def __init__(self, cube, view, extras=None):
-        if extras is not None and view.name != "single":
-            raise ConfigError(
-                "train.extra_negatives",
-                got=f"images without a ctrl in view {view.name!r}",
-                expected="view 'single'",
-                remedy="leave them out, or train with --set view=single",
-            )
-        self.view = view
-        self.extras = extras
-        self.spec = cube.normalizer_spec
-        self.channels = view.channels(cube.bands)
-        self._pixels = (_maps(cube.ctrl), _maps(cube.stamp))
-        self._ends = np.cumsum([len(images) for images in self._pixels[0]])
-        self._step = cube.step
-        self._statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
-
-    def read(self, row, label, element=None, extra=None):
-        """Read, normalize and turn the inputs of a batch.
-
-        Parameters
-        ----------
-        row : int64 array, (n,)
-            Rows of the cube.
-        label : int64 array, (n,)
-            1 for the stamp (first), 0 for the ctrl (first).
-        element : int64 array, (n,), optional
-            Element of the dihedral group that each is turned by, as `gather` takes it.
-        extra : int64 array, (n,), optional
-            Number of the extra image to read instead; -1 for an image of the cube.
-
-        Returns
-        -------
-        inputs : float32 array, (n, channels, y, x)
-            Normalized; without unit.
-
-        Raises
-        ------
-        FormatError
-            If an image holds a pixel that is not finite.
-        """
-        n_images, shape = self.view.images, self._pixels[0][0].shape[1:]
-        element = np.zeros(len(row), np.int64) if element is None else element
-        inputs = np.empty((len(row) * n_images, *shape), np.float32)
-        inside = np.ones(len(row), bool) if extra is None else extra < 0
-        if not inside.all():
-            place = np.flatnonzero(~inside)
-            self.extras.read(extra[place], element[place], out=inputs, place=place)
-        for at in range(n_images):
-            for member in (0, 1):
-                chosen = np.flatnonzero(inside & ((label if at == 0 else 1 - label) == member))
-                turned = {"element": element[chosen], "out": inputs, "place": chosen * n_images + at}
-                self._gather(member, row[chosen], **turned)
-        inputs = inputs.reshape(len(row), self.channels, *shape[1:])
-        bad = not_finite(inputs)
-        if bad.size:
-            got = f"a pixel that is not finite in row {row[bad[0]]} of the cube ({bad.size} such images in one batch)"
-            raise FormatError("training images", got=got, remedy="build it with --set build.nonfinite=reject")
-        return inputs
-
-    def _gather(self, member, row, *, element, out, place):
-        """Gather rows from each of the files that hold them."""
-        piece = np.minimum(np.searchsorted(self._ends, row, side="right"), len(self._ends) - 1)
-        for number in np.unique(piece):
-            chosen, images = np.flatnonzero(piece == number), self._pixels[member][number]
-            first = self._ends[number] - len(images)
-            statistics = self._statistics[member][first : first + len(images)]
-            step = None if self._step is None else self._step[first : first + len(images)]
-            turned = {"element": element[chosen], "out": out, "place": place[chosen]}
-            gather(images, statistics, row[chosen] - first, self.spec, step=step, **turned)
-
-
-def _maps(images):
-    """Arrays that hold the images of a cube one after another as they are stored, without reading them."""
-    return images.maps if isinstance(images, StoredPixels) else (np.asarray(images),)

@@ -8,8 +8,8 @@ host      in this process's memory, read once
 device    in the device's memory, read once; batches are normalized and turned there
 ========= ==========================================================================================================
 
-``auto`` takes the device where it is a GPU with room for twice the images, else the host where the images take less
-than half of its free memory and a GPU is waiting, else the map.
+``auto`` takes the device where it is a GPU with room for twice the images, else the host where that has the room and a
+GPU is waiting, else the map.
 """
 
 import os
@@ -21,8 +21,6 @@ import torch
 
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, FormatError
-from gen5astro.io.forms import stored_pixels
-from gen5astro.training.dataset import PairReader
 
 __all__ = ["Batch", "DeviceFeed", "Feed", "choose_memory", "make_feed"]
 
@@ -39,7 +37,7 @@ class Batch:
         Normalized and turned.
     label, draw, row : torch.Tensor, (n,)
         Of the plan.
-    weight : torch.Tensor, (n,), or None
+    weight : torch.Tensor, (n,)
         Weight in the loss.
     """
 
@@ -47,18 +45,18 @@ class Batch:
     label: torch.Tensor
     draw: torch.Tensor
     row: torch.Tensor
-    weight: torch.Tensor | None
+    weight: torch.Tensor
 
 
-def choose_memory(asked, cube, device, *, processes=1):
+def choose_memory(asked, reader, device, *, processes=1):
     """Choose where the images of a run lie.
 
     Parameters
     ----------
     asked : str
         ``train.memory``.
-    cube : Cube
-        The cube.
+    reader : PairReader
+        Reads the images.
     device : torch.device
         Where the network is.
     processes : int
@@ -76,8 +74,12 @@ def choose_memory(asked, cube, device, *, processes=1):
     ConfigError
         If the images do not fit where they were asked to lie.
     """
-    size = 2 * len(cube) * len(cube.bands) * int(np.prod(cube.shape)) * stored_pixels(cube.form).itemsize
-    is_gpu = device.type == "cuda"
+    size = sum(images.nbytes for each in reader.stored for images in each)
+    # Noise and images that are not of the cube come from the host.
+    is_gpu = device.type == "cuda" and reader.view.name != "residual" and reader.extras is None
+    if asked == "device" and (reader.view.name == "residual" or reader.extras is not None):
+        expected = "mapped or host: a view of residuals, and extra negatives, are made on the host"
+        raise ConfigError("train.memory", got="device", expected=expected, remedy="use --set memory=auto")
     on_device = torch.cuda.mem_get_info(device)[0] if is_gpu else _available_memory()
     rooms = {"device": on_device / 2, "host": _available_memory() / 2 / processes, "mapped": np.inf}
     if asked == "auto":
@@ -151,9 +153,7 @@ class Feed:
         batch : Batch
             On the device.
         """
-        # On a CPU the network and the readers share the processors: one reader is ahead of any network.
-        threads = _READERS if self.device.type == "cuda" else 1
-        inputs, plans = map_blocks(self._read, plans, threads=threads), iter(plans)
+        inputs, plans = map_blocks(self._read, plans, threads=_READERS), iter(plans)
         while True:
             begin = time.perf_counter()
             images = next(inputs, None)
@@ -169,7 +169,7 @@ class Feed:
 
     def _batch(self, images, plan):
         columns = {name: getattr(plan, name) for name in ("label", "draw", "row", "weight")}
-        tensors = {name: None if each is None else self._put(torch.from_numpy(each)) for name, each in columns.items()}
+        tensors = {name: self._put(torch.from_numpy(each)) for name, each in columns.items()}
         return Batch(self._put(images), **tensors)
 
     def _put(self, tensor):

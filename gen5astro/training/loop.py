@@ -19,17 +19,18 @@ from gen5astro.engine import default_threads
 from gen5astro.errors import Gen5Error
 from gen5astro.io.hdf5 import Cube
 from gen5astro.settings import from_dict
-from gen5astro.training.augment import augment
-from gen5astro.training.averaging import WeightAverage
+from gen5astro.training.augment import augment, check_augment
+from gen5astro.training.averaging import AveragedWeights
 from gen5astro.training.checkpoint import check_fit, describe_cube, load_checkpoint, save_checkpoint
 from gen5astro.training.checks import checked_config, seen_places, usable_rows
 from gen5astro.training.conditions import catch_signals, learning_rate, make_fabric, repeatable, step_seed
-from gen5astro.training.dataset import PairReader
 from gen5astro.training.feed import choose_memory, make_feed
 from gen5astro.training.losses import classification_loss, pair_contrast
 from gen5astro.training.model import build_model, forward_with_embedding
+from gen5astro.training.observing import pair_fwhm
 from gen5astro.training.plans import EpochPlans, share_of
-from gen5astro.training.record import summarize_run
+from gen5astro.training.reader import PairReader
+from gen5astro.training.record import describe_epoch, summarize_run
 from gen5astro.training.run import RunFolder, agreed, toml_text
 from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
@@ -126,9 +127,7 @@ class TrainingRun:
             self.config = checked_config(config.train, self.cube)
         spec = agreed(config.normalize, self.cube.normalizer_spec, where="normalize", what=f"cube {cube_path}")
         self.override_gate, self.view = override_gate, VIEWS[self.config.view]
-        self.warnings = check_view(
-            self.view, self.cube.audit, label=f"cube {cube_path}", override_gate=override_gate
-        )
+        self.warnings = check_view(self.view, self.cube.audit, label=f"cube {cube_path}", override_gate=override_gate)
         self.threads = threads or default_threads()
         self.rows = {name: usable_rows(self.cube, name) for name in ("train", "val")}
         if not len(self.rows["val"]):
@@ -139,14 +138,18 @@ class TrainingRun:
         self.n_pairs = self.plans.n_pairs
         config_of_model = replace(self.config, pretrained=False) if resume else self.config
         self.model = build_model(config_of_model, self.reader.channels, shape=self.cube.shape)
-        self.average = WeightAverage(self.model, decay=self.config.ema_decay) if self.config.ema_decay else None
+        check_augment(self.config, spec)
+        self.average = None
         self.epoch, self.step, self.history = 0, 0, []
         self._begin_epoch()
         self.fabric = make_fabric(self.config)
         self.is_first = self.fabric.is_global_zero
-        self._optimizer_state = None
+        self._to_restore = checkpoint
         if checkpoint:
-            self._restore(checkpoint)
+            self.model.load_state_dict(checkpoint["weights"])
+            self.history = checkpoint["history"]
+            for name, value in checkpoint["progress"].items():
+                setattr(self, name, value)
         elif self.is_first:
             self.folder.begin(force=force or resume)
             settings = toml_text(replace(config, train=self.config, normalize=spec), ("train", "normalize"))
@@ -164,15 +167,6 @@ class TrainingRun:
         stored = from_dict(checkpoint["config"], TrainConfig)
         agreed(config.train, stored, where="train", what=f"run {self.folder.path}")
         return checkpoint
-
-    def _restore(self, checkpoint):
-        self.model.load_state_dict(checkpoint["weights"])
-        if self.average:
-            self.average.load_state_dict(checkpoint["average"])
-        self._optimizer_state = checkpoint["optimizer"]
-        for name, value in checkpoint["progress"].items():
-            setattr(self, name, value)
-        self.history = checkpoint["history"]
 
     def fit(self, *, advance=None, say=None):
         """Train to the end, writing a checkpoint after each epoch, every few minutes, and when interrupted.
@@ -201,8 +195,8 @@ class TrainingRun:
             say(f"warning: {warning}")
         with repeatable(self.threads), catch_signals() as stopped:
             say(self._set_up())
-            if self.history:
-                self._write(self.folder.write_history, self.history)
+            if self.history and self.is_first:
+                self.folder.write_history(self.history)
             elif not self.step:
                 self._save(best=False)
             advance(self.plans.pairs_before(self.epoch) + self.n_seen)
@@ -218,9 +212,13 @@ class TrainingRun:
         return self.summary()
 
     def _set_up(self):
-        self.network = convert(self.model)
+        """Bring the network to its devices; say where it and the images are."""
+        checkpoint, device = self._to_restore, self.fabric.device
+        self.network = convert(self.model.to(device), device=device)
         if self.config.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
+        if self.config.ema_decay:
+            self.average = AveragedWeights(self.network, decay=self.config.ema_decay)
         matrices = [each for each in self.network.parameters() if each.ndim > 1]
         others = [each for each in self.network.parameters() if each.ndim <= 1]
         optimizer = torch.optim.AdamW(
@@ -229,62 +227,174 @@ class TrainingRun:
         )
         network = torch.compile(self.network) if self.config.compile else self.network
         self.module, self.optimizer = self.fabric.setup(network, optimizer)
-        if self.average:
-            self.average.to(self.fabric.device)
-        if self._optimizer_state:
-            self.optimizer.load_state_dict(self._optimizer_state)
-        memory = choose_memory(self.config, self.reader, self.fabric.device, processes=self.fabric.world_size)
-        self.feed = make_feed(self.reader, memory.kind, self.fabric.device)
+        if checkpoint:
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            if self.average:
+                self.average.load_state_dict(checkpoint["average"])
+        memory, why = choose_memory(self.config.memory, self.reader, device, processes=self.fabric.world_size)
+        self.feed = make_feed(self.reader, memory, device)
+        self._fwhm = None
+        if self.config.augment_fwhm_arcsec:
+            widths = torch.from_numpy(pair_fwhm(self.cube)).to(device, torch.float32)
+            # Images that are not of the cube have row -1: the last.
+            self._fwhm = torch.cat([widths, widths.nanmedian(dim=0, keepdim=True).values])
         self._saved_at = time.monotonic()
-        return f"training on {self.fabric.world_size} x {self.fabric.device.type}: {memory.why}"
+        processes = f"{self.fabric.world_size} x " if self.fabric.world_size > 1 else ""
+        return f"training on {processes}{device.type}: {why}"
 
     def _train_epoch(self, advance, stopped):
         """Train from batch `self.batch` of the epoch to its end, or to where a signal stops it."""
-        begin, waited_before, plans = time.monotonic(), self.feed.waited, self.plans.of(self.epoch)
-        left = plans[self.batch :]
+        begin, waited = time.monotonic(), self.feed.waited
+        left = self.plans.of(self.epoch)[self.batch :]
         shares = [share_of(plan, self.fabric.global_rank, self.fabric.world_size) for plan in left]
         self.module.train()
         loss_sum = torch.tensor(self.loss_sum, dtype=torch.float64, device=self.fabric.device)
-        for plan, batch in zip(left, self.feed.batches(shares), strict=True):
+        batches = self.feed.batches([each.plan for each in shares])
+        for plan, share, batch in zip(left, shares, batches, strict=True):
             for each in self.optimizer.param_groups:
                 each["lr"] = learning_rate(self.step, self.plans.n_steps, self.config)
-            loss_sum += self._train_step(plan, batch) * plan.n_pairs
+            loss_sum += self._train_step(share, batch) * plan.n_pairs
             self.batch, self.step = self.batch + 1, self.step + 1
             self.n_seen, self.n_images = self.n_seen + plan.n_pairs, self.n_images + len(plan)
-            last = self._stops(stopped)
+            stops = self._stops(stopped)
             is_due = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
-            if last or is_due or self.step % _LOOK == 0 or plan is left[-1]:
+            if stops or is_due or self.step % _LOOK == 0 or plan is left[-1]:
                 self._look(loss_sum)
-            if is_due and not last:
+            if is_due and not stops:
                 self._save(best=False)
             advance(plan.n_pairs)
-            if last:
+            if stops:
                 break
         self.seconds += time.monotonic() - begin
-        self.waited += self.feed.waited - waited_before
+        self.waited += self.feed.waited - waited
 
-    def _train_step(self, plan, batch):
+    def _train_step(self, share, batch):
         """Take one step and return its loss, that of the whole batch over all processes."""
         seed = step_seed(self.config.seed, self.step)
         torch.manual_seed(seed)
         images = batch.images
         if self.config.augment:
             generator = torch.Generator(self.fabric.device).manual_seed(seed)
-            images = augment(images, batch, plan=plan, reader=self.reader, config=self.config, generator=generator)
+            optics = {"pixel_scale": self.cube.pixel_scale, "n_draws": share.n_draws}
+            optics["fwhm"] = None if self._fwhm is None else self._fwhm[batch.row]
+            how = {"view": self.view, "spec": self.reader.spec, "config": self.config, "generator": generator}
+            images = augment(images, batch.draw, **how, **optics)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         logits, embedding = forward_with_embedding(self.module, images)
-        # The mean over processes, which the gradient is of, is then the mean over the whole batch.
-        part = self.fabric.world_size * plan.share_of_weight(batch.weight, len(batch.label))
-        loss = part * classification_loss(logits[:, 0].float(), batch.label, batch.weight, self.config)
+        # A mean over processes is what gradients are of.
+        loss = share.part * classification_loss(logits[:, 0], batch.label, batch.weight, self.config)
         if self.config.pair_loss != "none":
-            contrast = pair_contrast(embedding.float(), batch.label, batch.draw, self.config)
-            loss = loss + self.config.pair_weight * contrast
+            contrast = pair_contrast(embedding, batch.label, batch.draw, self.config)
+            loss = loss + share.pair_part * self.config.pair_weight * contrast
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         if self.config.clip_norm:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.config.clip_norm)
+            norm = self.config.clip_norm
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=norm, error_if_nonfinite=False)
         self.optimizer.step()
         if self.average:
-            self.average.update(self.network, self.step)
+            self.average.update(self.network)
         return self.fabric.all_reduce(loss.detach().double(), reduce_op="mean")
+
+    def _look(self, loss_sum):
+        """Take note of the loss, and refuse one that is no number."""
+        self.loss_sum = loss_sum.item()
+        if not math.isfinite(self.loss_sum):
+            got = self.loss_sum / self.n_seen
+            raise Gen5Error(f"loss by step {self.step}", got=got, remedy="lower train.learning_rate")
+
+    def _stops(self, stopped):
+        """Whether a signal has reached any of the processes."""
+        if self.fabric.world_size == 1:
+            return stopped.is_set()
+        mark = torch.tensor(float(stopped.is_set()), device=self.fabric.device)
+        return bool(self.fabric.all_reduce(mark, reduce_op="sum"))
+
+    def _has_settled(self):
+        """Whether as many epochs as `patience` says have brought nothing better."""
+        if not self.config.patience or not self.history:
+            return False
+        best = max(self.history, key=merit)["epoch"]
+        return self.epoch - best >= self.config.patience
+
+    def _finish_epoch(self):
+        """Validate, write metrics and checkpoints, and return a line about the epoch."""
+        record = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "train_loss": self.loss_sum / self.n_seen,
+            **self._validate(),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(self.seconds, 3),
+            "images_per_s": round(self.n_images / self.seconds, 1) if self.seconds else None,
+            "loader_share": round(self.waited / self.seconds, 5) if self.seconds else None,
+        }
+        best = not self.history or merit(record) >= max(map(merit, self.history))
+        self.history.append(record)
+        self.epoch += 1
+        self._begin_epoch()
+        self._save(best=best)
+        if self.is_first:
+            self.folder.write_history(self.history)
+        return describe_epoch(record, self.config.epochs)
+
+    def _validate(self):
+        """Judge the network, or the mean of its weights, on the validation pairs, and try it with shortcuts."""
+        network = self.average.model if self.average else self.network
+        rows = self.rows["val"]
+        options = {"batch_size": self.config.batch_size, "device": self.fabric.device}
+        rank, n_processes = self.fabric.global_rank, self.fabric.world_size
+        own = np.resize(rows[rank::n_processes], -(-len(rows) // n_processes)) if len(rows) else rows
+        logits = torch.from_numpy(score_pairs(network, self.reader, own, **options)).to(self.fabric.device)
+        if n_processes > 1:
+            logits = self.fabric.all_gather(logits).transpose(0, 1).reshape(-1, 2)[: len(rows)]
+        numbers = judge_scores(logits.cpu().numpy(), rate=self.config.val_false_positive_rate)
+        most = self.config.watch_pairs
+        tried = rows[:: max(1, len(rows) // most)][:most] if most else rows[:0]
+        watch = watch_shortcuts(network, self.reader, self.cube, tried, **options) if len(tried) else []
+        return {**numbers, "watch": watch}
+
+    def _save(self, *, best):
+        """Write the checkpoint of where the run stands, after that of the best epoch where this was it."""
+        self._saved_at = time.monotonic()
+        if not self.is_first:
+            return
+        seen = seen_places(self.cube.catalog, np.concatenate([self.rows["train"], self.rows["val"]]))
+        judged = self.average.model if self.average else self.network
+        content = {
+            "code_version": __version__,
+            "config": as_dict(self.config),
+            "cube": describe_cube(self.cube),
+            "audit_status": (self.cube.audit or {}).get("status"),
+            "deployable": self.view.deployable,
+            "override_gate": self.override_gate,
+            "warnings": self.warnings,
+            "seen": {"host_id": seen["host_id"].tolist()}
+            | {name: torch.from_numpy(seen[name]) for name in ("ra", "dec")},
+            "history": self.history,
+            "model": judged.state_dict(),
+        }
+        if best:
+            save_checkpoint(content, self.folder.best)
+        standing = {
+            "weights": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "progress": {name: getattr(self, name) for name in _PROGRESS},
+        }
+        save_checkpoint({**content, **standing}, self.folder.last)
+
+    def summary(self):
+        """Return the record of the run.
+
+        Returns
+        -------
+        summary : dict
+            Plain types: settings, cube, every epoch, the best one, warnings, hardware.
+        """
+        return summarize_run(self)
+
+
+def _ignore(_thing):
+    pass

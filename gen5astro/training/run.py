@@ -3,21 +3,27 @@
 =============== ====================================================================================================
 config.toml     the settings as resolved; ``gen5astro train CUBE --config RUN/config.toml`` repeats the run
 metrics.jsonl   a line an epoch
-last.ckpt       where the run stands: ``--resume`` goes on from it
-best.ckpt       the network of the epoch with the best validation AUC
+metrics.csv     the same, numbers alone
+tensorboard     the same, where TensorBoard is installed
 metrics.png     the curves
+last.ckpt       where the run stands: ``--resume`` goes on from it
+best.ckpt       the network of the best epoch (`gen5astro.training.validate.merit`)
 =============== ====================================================================================================
 """
 
+import csv
 import dataclasses
+import importlib.util
+import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 from gen5astro.config import as_dict
 from gen5astro.errors import ConfigError, ExistsError, MissingFileError
 
-__all__ = ["RunFolder", "agreed", "plot_curves", "toml_text"]
+__all__ = ["RunFolder", "agreed", "flattened", "plot_curves", "toml_text"]
 
 
 class RunFolder:
@@ -33,6 +39,8 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.toml"
         self.metrics = self.path / "metrics.jsonl"
+        self.table = self.path / "metrics.csv"
+        self.events = self.path / "tensorboard"
         self.last = self.path / "last.ckpt"
         self.best = self.path / "best.ckpt"
         self.curves = self.path / "metrics.png"
@@ -56,20 +64,27 @@ class RunFolder:
             remedy = "go on with --resume, begin anew with --force, or choose another --out"
             raise ExistsError(f"run {self.path}", got="a folder with files", remedy=remedy)
         self.path.mkdir(parents=True, exist_ok=True)
-        for old in (self.config, self.metrics, self.last, self.best, self.curves):
+        for old in (self.config, self.metrics, self.table, self.last, self.best, self.curves):
             old.unlink(missing_ok=True)
+        shutil.rmtree(self.events, ignore_errors=True)
 
-    def require_last(self):
+    def require_begun(self):
         """Refuse a folder without a run to go on with.
+
+        Returns
+        -------
+        has_checkpoint : bool
+            False where the run was killed before it had written its first.
 
         Raises
         ------
         MissingFileError
-            If there is no last checkpoint.
+            If no run was begun there.
         """
-        if not self.last.is_file():
-            got = "no last.ckpt in it" if self.path.is_dir() else "no such folder"
+        if not self.config.is_file():
+            got = "no config.toml in it" if self.path.is_dir() else "no such folder"
             raise MissingFileError(f"run {self.path}", got=got, remedy="begin it without --resume")
+        return self.last.is_file()
 
     def write_text(self, path, text):
         """Write a text file of the run, whole or not at all.
@@ -89,7 +104,7 @@ class RunFolder:
         part.replace(path)
 
     def write_history(self, history):
-        """Write the metrics, a JSON line an epoch, and their curves.
+        """Write the metrics: JSON lines, a table, curves, and what TensorBoard shows where it is installed.
 
         Parameters
         ----------
@@ -97,7 +112,44 @@ class RunFolder:
             An epoch each.
         """
         self.write_text(self.metrics, "".join(json.dumps(each, allow_nan=False) + "\n" for each in history))
+        numbers = [flattened(each) for each in history]
+        columns = list(dict.fromkeys(name for row in numbers for name in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(numbers)
+        self.write_text(self.table, table.getvalue())
         plot_curves(history, self.curves)
+        if importlib.util.find_spec("tensorboard") is not None:
+            self._write_events(numbers)
+
+    def _write_events(self, numbers):
+        """Write the scalars of all epochs anew, so that a run that was resumed shows none twice."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        shutil.rmtree(self.events, ignore_errors=True)
+        with SummaryWriter(self.events) as writer:
+            for row in numbers:
+                for name, value in row.items():
+                    if value is not None and name not in ("epoch", "step"):
+                        writer.add_scalar(name, value, row["step"])
+
+
+def flattened(record):
+    """Take the numbers of an epoch's record, those of the shortcut watch under names of their own.
+
+    Parameters
+    ----------
+    record : dict
+        Of the epoch.
+
+    Returns
+    -------
+    numbers : dict of float or None
+        By name.
+    """
+    numbers = {name: value for name, value in record.items() if name != "watch"}
+    return numbers | {f"watch {each['name']}": each["share"] for each in record.get("watch", ())}
 
 
 def agreed(asked, stored, *, where, what):

@@ -5,13 +5,19 @@ view     positive (label 1)                negative (label 0)                whe
 ======== ================================= ================================= ===============================
 single   stamp                             ctrl                              on any image of the sky
 paired   stamp, then ctrl (side by side)   ctrl, then stamp                  only where the ctrl is known
+residual stamp less ctrl, under noise      ctrl less ctrl, under noise       only where the ctrl is known
 ======== ================================= ================================= ===============================
 
 In the paired view the label is the *order*: which of the two images holds the arc. The alternative, (ctrl, ctrl) as
 the negative, is told from (stamp, ctrl) by whether the halves are equal to the last bit, and teaches nothing about
 arcs. The audit judges the same ordered pair, so that its verdict on the paired view speaks of what is trained here.
+
+In the residual view, stamp less ctrl is the arc alone, without noise, and ctrl less ctrl is zero to the last bit:
+whether anything is there would tell them apart. So both get the noise that a difference of two exposures has, Gaussian
+of sqrt(2) times the sky's sigma in each pixel, and the same noise for both members of a pair.
 """
 
+import math
 from dataclasses import dataclass
 
 from gen5astro.errors import BlockedError
@@ -32,11 +38,14 @@ class View:
         Images side by side in one input: the label's own (stamp for 1, ctrl for 0), then the other.
     deployable : bool
         Whether an image of the sky, which has no ctrl, can be shown in this view.
+    scatter : float
+        Scatter of the empty sky in an input before its stretch, in units of the stored scale of kind ``sky``.
     """
 
     name: str
     images: int
     deployable: bool
+    scatter: float = 1.0
 
     def channels(self, bands):
         """Count the planes of an input.
@@ -54,7 +63,11 @@ class View:
         return self.images * len(bands)
 
 
-VIEWS = {"single": View("single", 1, True), "paired": View("paired", 2, False)}
+VIEWS = {
+    "single": View("single", 1, True),
+    "paired": View("paired", 2, False),
+    "residual": View("residual", 1, False, math.sqrt(2)),
+}
 
 
 def check_view(view, audit, *, label, override_gate=None):

@@ -17,7 +17,7 @@ from gen5astro.io.resuming import part_path
 from gen5astro.settings import from_dict
 from gen5astro.training.checkpoint import load_checkpoint, load_model
 from gen5astro.training.conditions import repeatable
-from gen5astro.training.dataset import PairReader
+from gen5astro.training.reader import PairReader
 from gen5astro.training.score import probability, score_pairs
 from tests.inference.cutouts import COUNT, changed_checkpoint, train_on_sample, write_cutouts
 

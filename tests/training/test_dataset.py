@@ -9,7 +9,8 @@ from gen5astro.config import BuildConfig, Config, TrainConfig
 from gen5astro.errors import ConfigError, FormatError, ShapeError
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.normalize import normalize, normalizer_statistics
-from gen5astro.training.dataset import PairReader, count_batches, draw_balanced, draw_by_host, plan_epoch
+from gen5astro.training.dataset import count_batches, draw_balanced, draw_by_host, plan_epoch
+from gen5astro.training.reader import PairReader
 from gen5astro.training.views import VIEWS
 from tests.reference import turn
 from tests.training.cubes import make_cube
@@ -288,6 +289,6 @@ def test_a_pixel_that_is_not_finite_stops_the_training(cube):
     reader = PairReader(cube, VIEWS["single"])
     pixels = np.array(cube.stamp)
     pixels[4, 1, 16, 16] = np.nan
-    reader._pixels = (reader._pixels[0], (pixels,))
+    reader.stored = (reader.stored[0], (pixels,))
     with pytest.raises(FormatError, match="row 4"):
         reader.read(np.array([3, 4]), np.array([1, 1]))

@@ -8,8 +8,9 @@ from gen5astro.errors import ConfigError, MissingFileError, RejectedError, Schem
 from gen5astro.io.hdf5 import Cube
 from gen5astro.sample import load_candidates, load_hosts, load_known_lenses
 from gen5astro.training import extras as module
-from gen5astro.training.dataset import PairReader, plan_epoch
+from gen5astro.training.dataset import plan_epoch
 from gen5astro.training.extras import ExtraNegatives
+from gen5astro.training.reader import PairReader
 from gen5astro.training.score import center_crop, sky_inputs
 from gen5astro.training.views import VIEWS
 from tests.inference.cutouts import write_cutouts
@@ -122,7 +123,7 @@ def test_a_batch_with_extra_images_is_read_in_the_order_of_its_plan(cube, write)
     rows = np.flatnonzero(cube.split == "train")
     plans = plan_epoch(rows, cube.group[rows], config, epoch=0, n_extra=COUNT)
     for plan in plans[:3]:
-        batch = reader.read(plan.row, plan.label, plan.element, plan.extra)
+        batch = reader.read(plan.row, plan.label, plan.element, extra=plan.extra)
         inside = plan.extra < 0
         assert 0 < inside.sum() < len(plan)
         alone = PairReader(cube, VIEWS["single"])

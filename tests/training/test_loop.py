@@ -21,7 +21,7 @@ from gen5astro.errors import (
 from gen5astro.io.hdf5 import Cube
 from gen5astro.training import train
 from gen5astro.training.checkpoint import check_fit, load_checkpoint, load_model
-from gen5astro.training.dataset import PairReader
+from gen5astro.training.reader import PairReader
 from gen5astro.training.score import score_pairs
 from tests.training.cubes import make_audit, make_cube
 
@@ -77,7 +77,7 @@ def test_progress_counts_the_pairs_of_the_whole_run(whole):
 def test_the_folder_holds_metrics_settings_and_both_checkpoints(whole):
     out, summary, _, _ = whole
     assert sorted(each.name for each in out.iterdir()) == [
-        "best.ckpt", "config.toml", "last.ckpt", "metrics.jsonl", "metrics.png",
+        "best.ckpt", "config.toml", "last.ckpt", "metrics.csv", "metrics.jsonl", "metrics.png",
     ]  # fmt: skip
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert rows == summary["history"]

@@ -42,9 +42,13 @@ def test_a_file_is_no_folder(tmp_path):
 
 def test_there_must_be_something_to_go_on_with(tmp_path):
     with pytest.raises(MissingFileError, match="no such folder"):
-        RunFolder(tmp_path / "run").require_last()
-    with pytest.raises(MissingFileError, match=r"no last\.ckpt"):
-        RunFolder(tmp_path).require_last()
+        RunFolder(tmp_path / "run").require_begun()
+    with pytest.raises(MissingFileError, match=r"no config\.toml"):
+        RunFolder(tmp_path).require_begun()
+    RunFolder(tmp_path).config.write_text("")
+    assert not RunFolder(tmp_path).require_begun()
+    RunFolder(tmp_path).last.write_text("")
+    assert RunFolder(tmp_path).require_begun()
 
 
 def test_curves_are_drawn_without_validation_too(tmp_path):

@@ -29,6 +29,11 @@ def test_the_paired_view_is_refused_unless_its_gate_passes(status):
     assert caught.value.exit_code == 3
 
 
+def test_the_residual_view_is_warned_of_and_not_refused():
+    (warning,) = check_view(VIEWS["residual"], make_audit("FAIL", "FAIL"), label="cube.h5")
+    assert "FAIL (core_leakage)" in warning
+
+
 @pytest.mark.parametrize("audit", [None, {"status": "PASS", "gates": {}}])
 def test_unknown_is_never_a_pass(audit):
     with pytest.raises(BlockedError, match="no verdict"):

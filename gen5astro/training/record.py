@@ -1,0 +1,93 @@
+"""What is said of a run: the line of an epoch, and the record of the whole."""
+
+import math
+import platform
+
+import torch
+
+from gen5astro import __version__
+from gen5astro.config import as_dict
+from gen5astro.training.checkpoint import describe_cube
+from gen5astro.training.validate import merit
+
+__all__ = ["SCHEMA", "describe_epoch", "summarize_run"]
+
+SCHEMA = "gen5astro-training/1"
+
+
+def describe_epoch(record, epochs):
+    """Say in a line how an epoch went.
+
+    Parameters
+    ----------
+    record : dict
+        Of the epoch.
+    epochs : int
+        Of the run.
+
+    Returns
+    -------
+    line : str
+        Losses, validation, and what the shortcut watch flags.
+    """
+    line = f"epoch {record['epoch']} of {epochs}: loss {record['train_loss']:.4f}"
+    if record["val_loss"] is not None:
+        line += f", validation loss {record['val_loss']:.4f}, AUC {record['val_auc']:.3f}, completeness "
+        line += f"{record['val_completeness']:.3f} at a false-positive rate of {record['val_false_positive_rate']:.2g}"
+    flagged = [each["name"] for each in record["watch"] if each["flagged"]]
+    return line + (f"; SHORTCUT: reacts to {', '.join(flagged)}" if flagged else "")
+
+
+def summarize_run(run):
+    """Make the record of a run.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        Where it stands.
+
+    Returns
+    -------
+    summary : dict
+        Plain types.
+    """
+    best = max(run.history, key=merit) if run.history else None
+    device = run.fabric.device
+    return {
+        "schema": SCHEMA,
+        "run": str(run.folder.path),
+        "cube": {"path": str(run.cube.path), **describe_cube(run.cube)},
+        "audit_status": (run.cube.audit or {}).get("status"),
+        "config": as_dict(run.config),
+        "counts": {name: len(rows) for name, rows in run.rows.items()},
+        "history": run.history,
+        "best": best,
+        "shown": run.plans.record(),
+        "prior": _prior(run.config),
+        "warnings": run.warnings,
+        "override_gate": run.override_gate,
+        "seeds": {"train": run.config.seed, "split": run.cube.config.build.split_seed},
+        "provenance": {
+            "code_version": __version__,
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            "processes": run.fabric.world_size,
+            "machine": platform.machine(),
+            "processor": platform.processor() or platform.machine(),
+            "threads": run.threads,
+            "parameters": sum(each.numel() for each in run.model.parameters()),
+        },
+    }
+
+
+def _prior(config):
+    """Share of lenses among what is shown, and what a logit must be shifted by where lenses are rarer.
+
+    By Bayes' rule, the log odds of an image change by those of the prior (Saerens et al. 2002, Neural Computation 14,
+    21): with the share p on the sky, by ln(p / (1 - p)) - ln(q / (1 - q)), q that of the training.
+    """
+    shares = config.batch_composition
+    positives, negatives = shares.get("positives", 1.0), shares.get("negatives", 1.0)
+    shown, sky = positives / (positives + negatives), 1e-3
+    shift = math.log(sky / (1 - sky)) - math.log(positives / negatives)
+    return {"shown": shown, "example": sky, "logit_shift": shift}
