@@ -4,16 +4,17 @@ An unknown key is refused and the nearest one named.
 """
 
 import dataclasses
+import json
 import math
 import tomllib
 import types
 import typing
 from pathlib import Path
 
-from gen5astro.config import Config
+from gen5astro.config import Config, as_dict, describe
 from gen5astro.errors import ConfigError, MissingFileError, closest
 
-__all__ = ["from_dict", "load_config"]
+__all__ = ["commented_toml", "from_dict", "load_config", "toml_text"]
 
 
 def from_dict(record, kind=Config, *, where=""):
@@ -186,3 +187,58 @@ def _parse_value(text):
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def toml_text(config, sections):
+    """Write sections of a config as TOML that `load_config` reads back.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    sections : iterable of str
+        Names of the sections to write.
+
+    Returns
+    -------
+    text : str
+        TOML; keys whose value is none are left out.
+    """
+    lines = []
+    for section in sections:
+        lines.append(f"[{section}]")
+        record = as_dict(getattr(config, section))
+        lines += [f"{key} = {_toml_value(value)}" for key, value in record.items() if value is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml_value(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def commented_toml(config, section):
+    """Write a section as TOML in which each key says what it means, to be edited and read by `load_config`.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    section : str
+        Name of the section.
+
+    Returns
+    -------
+    text : str
+        TOML; a key whose value is none is commented out.
+    """
+    values, lines = as_dict(getattr(config, section)), [f"[{section}]"]
+    for name, _, doc in describe(type(getattr(config, section))):
+        value = values[name]
+        lines.append(f"# {doc}")
+        lines.append(f"# {name} =" if value is None else f"{name} = {_toml_value(value)}")
+    return "\n".join(lines) + "\n"

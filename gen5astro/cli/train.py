@@ -1,17 +1,23 @@
 """``gen5astro train``."""
 
+import contextlib
+from pathlib import Path
+
 import click
 
 from gen5astro.cli._common import FILE, FOLDER, common_options, progress, say, show
 
 
 @click.command()
-@click.argument("cube", type=FILE)
-@click.option("--out", required=True, type=FOLDER, help="Folder of the run.")
+@click.argument("cube", type=FILE, required=False)
+@click.option("--out", type=FOLDER, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its own settings.")
+@click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Train a committee: N runs, a seed each.")
 @click.option("--override-gate", metavar="REASON", help="Train in the paired view although the audit blocks it.")
+@click.option("--print-config", is_flag=True, help="Print every setting as TOML with what it means, and end.")
+@click.option("--benchmark", is_flag=True, help="Measure images a second on this machine, and end.")
 @common_options("train")
-def command(cube, out, resume, override_gate, config, threads, quiet, as_json, force):
+def command(cube, out, resume, seeds, override_gate, print_config, benchmark, config, threads, quiet, as_json, force):
     """Train a lens finder on a cube.
 
     CUBE is what build-hdf5 makes. Each host's ctrl is shown beside its stamp, as the negative. Ctrl-C writes a
@@ -21,17 +27,84 @@ def command(cube, out, resume, override_gate, config, threads, quiet, as_json, f
     Example:
       gen5astro train cube.h5 --out run
       gen5astro train cube.h5 --out quick --set width=16 --set epochs=3
+      gen5astro train --print-config --set loss=focal > train.toml
+      gen5astro train cube.h5 --out committee --seeds 5 --config train.toml
+      gen5astro train cube.h5 --benchmark
+      torchrun --nproc-per-node 4 -m gen5astro train cube.h5 --out run
       gen5astro evaluate run cube.h5 --out evaluation
     """
-    from gen5astro.report.html import write_training_page
-    from gen5astro.report.json import write_json
+    if print_config:
+        from gen5astro.settings import commented_toml
+
+        click.echo(commented_toml(config, "train"), nl=False)
+        return
+    if cube is None or (out is None and not benchmark):
+        raise click.UsageError(f"missing {'CUBE' if cube is None else '--out, the folder of the run'}")
+    choices = {"resume": resume, "force": force, "override_gate": override_gate, "threads": threads}
+    if benchmark:
+        show(_benchmark(cube, config, choices), _print_numbers, as_json=as_json, quiet=quiet)
+    elif seeds is None:
+        _train_one(cube, out, config, choices, quiet=quiet, as_json=as_json)
+    else:
+        _train_many(cube, out, config, choices, seeds, quiet=quiet, as_json=as_json)
+
+
+def _train_one(cube, out, config, choices, *, quiet, as_json):
     from gen5astro.report.terminal import print_training
     from gen5astro.training import TrainingRun
 
-    choices = {"resume": resume, "force": force, "override_gate": override_gate, "threads": threads}
     run = TrainingRun(cube, out, config=config, **choices)
-    with progress("training, pairs", run.n_pairs, quiet=quiet) as advance:
+    with progress("training, pairs", run.n_pairs, quiet=quiet or not run.is_first) as advance:
         summary = run.fit(advance=advance, say=lambda line: say(line, quiet=quiet))
+    if run.is_first:
+        _write_record(summary, out)
+        show(summary, print_training, as_json=as_json, quiet=quiet)
+
+
+def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):
+    from gen5astro.report.json import write_json
+    from gen5astro.training import train_committee
+
+    with contextlib.ExitStack() as bars:
+
+        def begin(run):
+            bars.close()
+            name = f"training {run.folder.path.name}, pairs"
+            advance = bars.enter_context(progress(name, run.n_pairs, quiet=quiet or not run.is_first))
+            return {"advance": advance, "say": lambda line: say(line, quiet=quiet)}
+
+        summary = train_committee(cube, out, config=config, n_seeds=seeds, begin=begin, **choices)
+    for member in summary["members"]:
+        _write_record(member, Path(member["run"]))
+    write_json(summary, out / "committee.json")
+    show(summary, _print_committee, as_json=as_json, quiet=quiet)
+
+
+def _write_record(summary, out):
+    from gen5astro.report.html import write_training_page
+    from gen5astro.report.json import write_json
+
     write_json(summary, out / "training.json")
     write_training_page(summary, out / "training.html")
-    show(summary, print_training, as_json=as_json, quiet=quiet)
+
+
+def _benchmark(cube, config, choices):
+    import tempfile
+
+    from gen5astro.training import TrainingRun, measure_speed
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = TrainingRun(cube, Path(folder) / "run", config=config, **{**choices, "resume": False})
+        return measure_speed(run)
+
+
+def _print_numbers(record):
+    for name, value in record.items():
+        click.echo(f"{name.replace('_', ' '):<14} {value}")
+
+
+def _print_committee(summary):
+    for name, spread in summary["spread"].items():
+        scatter = "" if spread["std"] is None else f" +- {spread['std']:.4f}"
+        values = ", ".join(f"{each:.4f}" for each in spread["values"])
+        click.echo(f"{name.replace('_', ' '):<18} {spread['mean']:.4f}{scatter}  ({values})")

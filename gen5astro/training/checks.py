@@ -8,7 +8,7 @@ import numpy as np
 from gen5astro.errors import ConfigError, FormatError
 from gen5astro.training.views import VIEWS
 
-__all__ = ["checked_config", "seen_places", "usable_rows"]
+__all__ = ["checked_config", "usable_rows"]
 
 
 def checked_config(config, cube):
@@ -77,23 +77,3 @@ def usable_rows(cube, split):
             f"cube {cube.path}", got="no pair in the training split", expected="some", remedy="build it anew"
         )
     return rows
-
-
-def seen_places(catalog, rows):
-    """Return host and position of each object of some rows, once each.
-
-    Parameters
-    ----------
-    catalog : mapping of array
-        Columns of the cube.
-    rows : int64 array, (n,)
-        Which.
-
-    Returns
-    -------
-    places : dict
-        ``host_id`` (list of str), ``ra`` and ``dec`` (lists of float [deg]).
-    """
-    objects = np.unique(np.rec.fromarrays([catalog[name][rows] for name in ("host_id", "ra", "dec")]))
-    host_id, ra, dec = (objects[name] for name in objects.dtype.names)
-    return {"host_id": host_id, "ra": np.array(ra, np.float64), "dec": np.array(dec, np.float64)}

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from gen5astro.errors import ConfigError
 
-__all__ = ["catch_signals", "learning_rate", "make_fabric", "repeatable", "step_seed"]
+__all__ = ["catch_signals", "learning_rate", "make_fabric", "make_optimizer", "repeatable", "step_seed"]
 
 
 def make_fabric(config):
@@ -56,6 +56,27 @@ def _processes(config):
     if tasks > 1:
         return tasks // max(nodes, 1), max(nodes, 1)
     return config.devices, 1
+
+
+def make_optimizer(network, config):
+    """Make AdamW (Loshchilov & Hutter 2019), which decays matrices and leaves biases and norms alone.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Whose parameters it moves.
+    config : TrainConfig
+        Its `learning_rate` and `weight_decay`.
+
+    Returns
+    -------
+    optimizer : torch.optim.AdamW
+        At the peak of the learning rate.
+    """
+    decayed = [each for each in network.parameters() if each.ndim > 1]
+    others = [each for each in network.parameters() if each.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 @contextlib.contextmanager

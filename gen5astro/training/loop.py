@@ -6,6 +6,7 @@ of any generator, and a run that was stopped ends where an unbroken one ends. Se
 of every batch, and what they sum to is the step that one process would take.
 """
 
+import contextlib
 import math
 import time
 from dataclasses import replace
@@ -13,25 +14,31 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gen5astro import __version__
-from gen5astro.config import TrainConfig, as_dict
+from gen5astro.config import TrainConfig
 from gen5astro.engine import default_threads
 from gen5astro.errors import Gen5Error
 from gen5astro.io.hdf5 import Cube
-from gen5astro.settings import from_dict
+from gen5astro.settings import from_dict, toml_text
 from gen5astro.training.augment import augment, check_augment
 from gen5astro.training.averaging import AveragedWeights
-from gen5astro.training.checkpoint import check_fit, describe_cube, load_checkpoint, save_checkpoint
-from gen5astro.training.checks import checked_config, seen_places, usable_rows
-from gen5astro.training.conditions import catch_signals, learning_rate, make_fabric, repeatable, step_seed
+from gen5astro.training.checkpoint import check_fit, load_checkpoint, save_checkpoint
+from gen5astro.training.checks import checked_config, usable_rows
+from gen5astro.training.conditions import (
+    catch_signals,
+    learning_rate,
+    make_fabric,
+    make_optimizer,
+    repeatable,
+    step_seed,
+)
 from gen5astro.training.feed import choose_memory, make_feed
 from gen5astro.training.losses import classification_loss, pair_contrast
 from gen5astro.training.model import build_model, forward_with_embedding
 from gen5astro.training.observing import pair_fwhm
 from gen5astro.training.plans import EpochPlans, share_of
 from gen5astro.training.reader import PairReader
-from gen5astro.training.record import describe_epoch, summarize_run
-from gen5astro.training.run import RunFolder, agreed, toml_text
+from gen5astro.training.record import describe_epoch, describe_network, summarize_run
+from gen5astro.training.run import RunFolder, agreed
 from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
 from gen5astro.training.validate import judge_scores, merit
@@ -193,8 +200,8 @@ class TrainingRun:
         advance, say = (each if each and self.is_first else _ignore for each in (advance, say))
         for warning in self.warnings:
             say(f"warning: {warning}")
-        with repeatable(self.threads), catch_signals() as stopped:
-            say(self._set_up())
+        with self.prepared() as where, catch_signals() as stopped:
+            say(where)
             if self.history and self.is_first:
                 self.folder.write_history(self.history)
             elif not self.step:
@@ -211,6 +218,18 @@ class TrainingRun:
                 say(f"stopped early: no better epoch in {self.config.patience}")
         return self.summary()
 
+    @contextlib.contextmanager
+    def prepared(self):
+        """Compute repeatably, with the network and the images where they shall be, for as long as the context lasts.
+
+        Yields
+        ------
+        where : str
+            A sentence on the device and the images.
+        """
+        with repeatable(self.threads):
+            yield self._set_up()
+
     def _set_up(self):
         """Bring the network to its devices; say where it and the images are."""
         checkpoint, device = self._to_restore, self.fabric.device
@@ -219,14 +238,8 @@ class TrainingRun:
             self.network = self.network.to(memory_format=torch.channels_last)
         if self.config.ema_decay:
             self.average = AveragedWeights(self.network, decay=self.config.ema_decay)
-        matrices = [each for each in self.network.parameters() if each.ndim > 1]
-        others = [each for each in self.network.parameters() if each.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=self.config.learning_rate,
-        )
         network = torch.compile(self.network) if self.config.compile else self.network
-        self.module, self.optimizer = self.fabric.setup(network, optimizer)
+        self.module, self.optimizer = self.fabric.setup(network, make_optimizer(self.network, self.config))
         if checkpoint:
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             if self.average:
@@ -253,7 +266,7 @@ class TrainingRun:
         for plan, share, batch in zip(left, shares, batches, strict=True):
             for each in self.optimizer.param_groups:
                 each["lr"] = learning_rate(self.step, self.plans.n_steps, self.config)
-            loss_sum += self._train_step(share, batch) * plan.n_pairs
+            loss_sum += self.train_step(share, batch) * plan.n_pairs
             self.batch, self.step = self.batch + 1, self.step + 1
             self.n_seen, self.n_images = self.n_seen + plan.n_pairs, self.n_images + len(plan)
             stops = self._stops(stopped)
@@ -268,8 +281,21 @@ class TrainingRun:
         self.seconds += time.monotonic() - begin
         self.waited += self.feed.waited - waited
 
-    def _train_step(self, share, batch):
-        """Take one step and return its loss, that of the whole batch over all processes."""
+    def train_step(self, share, batch):
+        """Take one step.
+
+        Parameters
+        ----------
+        share : Share
+            What of the batch is this process's.
+        batch : Batch
+            It, on the device.
+
+        Returns
+        -------
+        loss : torch.Tensor, ()
+            That of the whole batch, over all processes.
+        """
         seed = step_seed(self.config.seed, self.step)
         torch.manual_seed(seed)
         images = batch.images
@@ -360,21 +386,8 @@ class TrainingRun:
         self._saved_at = time.monotonic()
         if not self.is_first:
             return
-        seen = seen_places(self.cube.catalog, np.concatenate([self.rows["train"], self.rows["val"]]))
         judged = self.average.model if self.average else self.network
-        content = {
-            "code_version": __version__,
-            "config": as_dict(self.config),
-            "cube": describe_cube(self.cube),
-            "audit_status": (self.cube.audit or {}).get("status"),
-            "deployable": self.view.deployable,
-            "override_gate": self.override_gate,
-            "warnings": self.warnings,
-            "seen": {"host_id": seen["host_id"].tolist()}
-            | {name: torch.from_numpy(seen[name]) for name in ("ra", "dec")},
-            "history": self.history,
-            "model": judged.state_dict(),
-        }
+        content = {**describe_network(self), "model": judged.state_dict()}
         if best:
             save_checkpoint(content, self.folder.best)
         standing = {

@@ -3,6 +3,7 @@
 import math
 import platform
 
+import numpy as np
 import torch
 
 from gen5astro import __version__
@@ -10,7 +11,7 @@ from gen5astro.config import as_dict
 from gen5astro.training.checkpoint import describe_cube
 from gen5astro.training.validate import merit
 
-__all__ = ["SCHEMA", "describe_epoch", "summarize_run"]
+__all__ = ["SCHEMA", "describe_epoch", "describe_network", "summarize_run"]
 
 SCHEMA = "gen5astro-training/1"
 
@@ -36,6 +37,40 @@ def describe_epoch(record, epochs):
         line += f"{record['val_completeness']:.3f} at a false-positive rate of {record['val_false_positive_rate']:.2g}"
     flagged = [each["name"] for each in record["watch"] if each["flagged"]]
     return line + (f"; SHORTCUT: reacts to {', '.join(flagged)}" if flagged else "")
+
+
+def describe_network(run):
+    """Say what whoever uses a network must know of it.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        Where it stands.
+
+    Returns
+    -------
+    description : dict
+        Plain types and tensors: settings, cube, audit, warnings, history, and ``seen``: host and position of each
+        object of training and validation, once each.
+    """
+    rows = np.concatenate([run.rows["train"], run.rows["val"]])
+    columns = [run.cube.catalog[name][rows] for name in ("host_id", "ra", "dec")]
+    host_id, ra, dec = (objects := np.unique(np.rec.fromarrays(columns))).f0, objects.f1, objects.f2
+    return {
+        "code_version": __version__,
+        "config": as_dict(run.config),
+        "cube": describe_cube(run.cube),
+        "audit_status": (run.cube.audit or {}).get("status"),
+        "deployable": run.view.deployable,
+        "override_gate": run.override_gate,
+        "warnings": run.warnings,
+        "seen": {"host_id": host_id.tolist(), "ra": _tensor(ra), "dec": _tensor(dec)},
+        "history": run.history,
+    }
+
+
+def _tensor(values):
+    return torch.from_numpy(np.array(values, np.float64))
 
 
 def summarize_run(run):

@@ -20,10 +20,9 @@ import os
 import shutil
 from pathlib import Path
 
-from gen5astro.config import as_dict
 from gen5astro.errors import ConfigError, ExistsError, MissingFileError
 
-__all__ = ["RunFolder", "agreed", "flattened", "plot_curves", "toml_text"]
+__all__ = ["RunFolder", "agreed", "flattened", "plot_curves"]
 
 
 class RunFolder:
@@ -187,38 +186,6 @@ def agreed(asked, stored, *, where, what):
                 remedy="leave it out",
             )
     return stored
-
-
-def toml_text(config, sections):
-    """Write sections of a config as TOML that `load_config` reads back.
-
-    Parameters
-    ----------
-    config : Config
-        The settings.
-    sections : iterable of str
-        Names of the sections to write.
-
-    Returns
-    -------
-    text : str
-        TOML; keys whose value is none are left out.
-    """
-    lines = []
-    for section in sections:
-        lines.append(f"[{section}]")
-        record = as_dict(getattr(config, section))
-        lines += [f"{key} = {_toml_value(value)}" for key, value in record.items() if value is not None]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _toml_value(value):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def plot_curves(history, path):

@@ -4,8 +4,8 @@ import pytest
 
 from gen5astro.config import Config, NormalizerSpec, TrainConfig
 from gen5astro.errors import ConfigError, ExistsError, MissingFileError
-from gen5astro.settings import load_config
-from gen5astro.training.run import RunFolder, agreed, plot_curves, toml_text
+from gen5astro.settings import load_config, toml_text
+from gen5astro.training.run import RunFolder, agreed, plot_curves
 
 
 def test_settings_come_back_from_their_toml(tmp_path):
