@@ -45,55 +45,11 @@ from gen5astro.training.validate import judge_scores, merit
 from gen5astro.training.views import VIEWS, check_view
 from gen5astro.training.watch import watch_shortcuts
 
-__all__ = ["TrainingRun", "train"]
+__all__ = ["TrainingRun"]
 
 _PROGRESS = ("epoch", "batch", "step", "loss_sum", "n_seen", "n_images", "seconds", "waited")
 _LOOK = 50
 """Steps between two looks at the loss: each waits for the device."""
-
-
-def train(
-    cube_path, out, *, config, resume=False, force=False, override_gate=None, threads=None, advance=None, say=None
-):
-    """Train a classifier on the training split of a cube.
-
-    Parameters
-    ----------
-    cube_path : path-like
-        The cube.
-    out : path-like
-        Folder of the run; see `gen5astro.training.run`.
-    config : Config
-        Its section ``train``; ``normalize`` may be left at its default, else it must be the cube's.
-    resume : bool
-        Go on with the run in `out`, with its own settings.
-    force : bool
-        Overwrite a run that is there.
-    override_gate : str, optional
-        Reason to train in the paired view although the cube's audit blocks it; recorded in every checkpoint.
-    threads : int, optional
-        Threads of the network on the CPU; default: all processors.
-    advance : callable, optional
-        Called with the number of pairs shown after each step.
-    say : callable, optional
-        Called with each line for the user.
-
-    Returns
-    -------
-    summary : dict
-        The record of the run, schema ``gen5astro-training/1``.
-
-    Raises
-    ------
-    BlockedError
-        If the cube's audit forbids the view.
-    KeyboardInterrupt
-        If interrupted, after a checkpoint was written.
-    """
-    run = TrainingRun(
-        cube_path, out, config=config, resume=resume, force=force, override_gate=override_gate, threads=threads
-    )
-    return run.fit(advance=advance, say=say)
 
 
 class TrainingRun:
@@ -106,7 +62,7 @@ class TrainingRun:
     out : path-like
         Folder of the run.
     config : Config
-        Settings, as for `train`.
+        Its section ``train``; ``normalize`` may be left at its default, else it must be the cube's.
     resume, force : bool
         Go on with, or overwrite, the run that is there.
     override_gate : str, optional
@@ -356,6 +312,8 @@ class TrainingRun:
             "images_per_s": round(self.n_images / self.seconds, 1) if self.seconds else None,
             "loader_share": round(self.waited / self.seconds, 5) if self.seconds else None,
         }
+        if self.override_gate:
+            record["override_gate"] = self.override_gate
         best = not self.history or merit(record) >= max(map(merit, self.history))
         self.history.append(record)
         self.epoch += 1

@@ -130,7 +130,7 @@ class RunFolder:
         with SummaryWriter(self.events) as writer:
             for row in numbers:
                 for name, value in row.items():
-                    if value is not None and name not in ("epoch", "step"):
+                    if isinstance(value, (int, float)) and name not in ("epoch", "step"):
                         writer.add_scalar(name, value, row["step"])
 
 

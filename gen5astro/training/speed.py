@@ -57,7 +57,11 @@ def measure_speed(run, *, seconds=10.0):
             if rate > rates["trained"]:
                 rates["trained"], waited = rate, (feed.waited - before) / spent
             alone = (run.reader.read_plan(plan) for plan in _endless(plans))
-            others = {"same_batch": _steps(run, same, plans), "read": feed.batches(_endless(plans)), "kernel": alone}
+            others = {
+                "same_batch": _steps(run, same, plans[:1]),
+                "read": feed.batches(_endless(plans)),
+                "kernel": alone,
+            }
             for name, work in others.items():
                 rates[name] = max(rates[name], _rate(plans, work, seconds, device)[0])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

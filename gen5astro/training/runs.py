@@ -1,4 +1,4 @@
-"""A committee: the same run with several seeds, whose spread says what of a result is luck."""
+"""Runs from beginning to end: one, or a committee of several seeds, whose spread says what of a result is luck."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +8,54 @@ import numpy as np
 from gen5astro.errors import ConfigError
 from gen5astro.training.loop import TrainingRun
 
-__all__ = ["SCHEMA", "train_committee"]
+__all__ = ["SCHEMA", "train", "train_committee"]
 
 SCHEMA = "gen5astro-committee/1"
 _COMPARED = ("val_loss", "val_auc", "val_completeness")
+
+
+def train(
+    cube_path, out, *, config, resume=False, force=False, override_gate=None, threads=None, advance=None, say=None
+):
+    """Train a classifier on the training split of a cube.
+
+    Parameters
+    ----------
+    cube_path : path-like
+        The cube.
+    out : path-like
+        Folder of the run; see `gen5astro.training.run`.
+    config : Config
+        Its section ``train``; ``normalize`` may be left at its default, else it must be the cube's.
+    resume : bool
+        Go on with the run in `out`, with its own settings.
+    force : bool
+        Overwrite a run that is there.
+    override_gate : str, optional
+        Reason to train in the paired view although the cube's audit blocks it; recorded in every checkpoint.
+    threads : int, optional
+        Threads of the network on the CPU; default: all processors.
+    advance : callable, optional
+        Called with the number of pairs shown after each step.
+    say : callable, optional
+        Called with each line for the user.
+
+    Returns
+    -------
+    summary : dict
+        The record of the run, schema ``gen5astro-training/1``.
+
+    Raises
+    ------
+    BlockedError
+        If the cube's audit forbids the view.
+    KeyboardInterrupt
+        If interrupted, after a checkpoint was written.
+    """
+    run = TrainingRun(
+        cube_path, out, config=config, resume=resume, force=force, override_gate=override_gate, threads=threads
+    )
+    return run.fit(advance=advance, say=say)
 
 
 def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
