@@ -145,7 +145,7 @@ class Feed:
 
         Parameters
         ----------
-        plans : sequence of BatchPlan
+        plans : iterable of BatchPlan
             What they show.
 
         Yields
@@ -153,19 +153,19 @@ class Feed:
         batch : Batch
             On the device.
         """
-        inputs, plans = map_blocks(self._read, plans, threads=_READERS), iter(plans)
+        inputs = map_blocks(self._read, plans, threads=_READERS)
         while True:
             begin = time.perf_counter()
-            images = next(inputs, None)
-            if images is None:
+            plan, images = next(inputs, (None, None))
+            if plan is None:
                 return
-            batch = self._batch(images, next(plans))
+            batch = self._batch(images, plan)
             self.waited += time.perf_counter() - begin
             yield batch
 
     def _read(self, plan):
         images = torch.from_numpy(self.reader.read_plan(plan))
-        return images.pin_memory() if self.device.type == "cuda" else images
+        return plan, images.pin_memory() if self.device.type == "cuda" else images
 
     def _batch(self, images, plan):
         columns = {name: getattr(plan, name) for name in ("label", "draw", "row", "weight")}

@@ -1,0 +1,54 @@
+"""Two processes that share every batch train as one that has it whole: losses, and what is judged."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.cubes import make_cube
+
+SCRIPT = Path(__file__).with_name("distributed.py")
+STEPS = 20
+
+
+def free_port():
+    with socket.socket() as each:
+        each.bind(("127.0.0.1", 0))
+        return each.getsockname()[1]
+
+
+def losses(cube, out, settings, n_processes):
+    command = [sys.executable, str(SCRIPT), str(cube), str(out), json.dumps(settings), str(STEPS)]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    here = {"PYTHONPATH": str(SCRIPT.parents[2])}
+    ranks = []
+    for rank in range(n_processes):
+        own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n_processes, "LOCAL_WORLD_SIZE": n_processes}
+        own = {name: str(value) for name, value in own.items()} if n_processes > 1 else {}
+        more = {"GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"} if own else {}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        ranks.append(subprocess.Popen(command, env={**os.environ, **common, **here, **own, **more}, **pipes))
+    ends = [each.communicate(timeout=300) for each in ranks]
+    assert [each.returncode for each in ranks] == [0] * n_processes, ends
+    return json.loads(ends[0][0].strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"pair_loss": "margin", "pair_weight": 0.3, "batch_composition": {"positives": 2, "negatives": 3}}],
+    ids=["default", "margin"],
+)
+def test_two_processes_take_the_steps_of_one(tmp_path, more):
+    cube = make_cube(tmp_path / "cube.h5", size=24)
+    settings = {"width": 4, "epochs": 4, "batch_size": 16, "accelerator": "cpu", "watch_pairs": 0, **more}
+    one = losses(cube, tmp_path / "one", settings, 1)
+    two = losses(cube, tmp_path / "two", settings, 2)
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert len(one["losses"]) == STEPS
+    np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-5)
+    np.testing.assert_allclose(np.array(two["val"], float), np.array(one["val"], float), atol=1e-3)
