@@ -311,10 +311,12 @@ class BuildState:
 
     def close(self):
         """Close all files."""
-        for file in self.files:
-            file.close()
-        self.journal.close()
-        self._part.close()
+        try:
+            for file in self.files:
+                file.close()
+            self.journal.close()
+        finally:
+            self._part.close()
 
     def remove(self):
         """Remove the folder."""
