@@ -1,12 +1,13 @@
 """Images in files of their own, which a table names: a row a pair, or a row a galaxy."""
 
+import contextlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from gen5astro.errors import FormatError, MissingFileError, ShapeError
+from gen5astro.errors import FormatError, Gen5Error, MissingFileError, ShapeError
 from gen5astro.io.archive import MAX_BYTES
 from gen5astro.io.catalog import assemble_catalog, read_table
 from gen5astro.io.npz import WireImage, decode_npy, decode_npz
@@ -64,7 +65,15 @@ class TablePairs(RowSource):
         return {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
 
     def _position(self, name):
-        return self._catalog.get(name, np.full(self.n_rows, np.nan))
+        values = self._catalog[name].copy()
+        unknown = np.flatnonzero(np.isnan(values))
+        # Where the table states no position at all, none is known before images are read; where it states some, the
+        # others are as `read` will tell them.
+        if name in self.reference.facts and len(unknown) < self.n_rows:
+            for row in unknown.tolist():
+                with contextlib.suppress(Gen5Error):
+                    values[row] = self._reader(row)(self.members[0]).facts.get(name, np.nan)
+        return values
 
     def _reader(self, row):
         def read(name):
@@ -138,11 +147,16 @@ def _read_fits(path, bands):
     from gen5astro.io.fits import read_image
 
     image = read_image(path)
-    bands = image.bands if bands is None else tuple(bands)
-    missing = [band for band in bands if band not in image.bands]
+    # Planes that nobody named are what the user says, in their order; of others, some are chosen.
+    named, own = image.named or bands is not None, image.bands
+    if not image.named and bands is not None and len(bands) == len(own):
+        own = tuple(bands)
+    bands = own if bands is None else tuple(bands)
+    missing = [band for band in bands if band not in own]
     if missing:
-        raise FormatError(f"{path}", got=f"bands {', '.join(image.bands)}", expected=f"a plane of band {missing[0]}")
-    order = [image.bands.index(band) for band in bands]
+        raise FormatError(f"{path}", got=f"bands {', '.join(own)}", expected=f"a plane of band {missing[0]}")
+    order = [own.index(band) for band in bands]
+    psf = {name: image.psf[band] for name, band in zip(own, image.bands, strict=True) if band in image.psf}
     told = {"ra": image.ra, "dec": image.dec, "masked_fraction": image.masked_fraction}
     return WireImage(
         np.ascontiguousarray(image.pixels[order]),
@@ -150,5 +164,6 @@ def _read_fits(path, bands):
         bands,
         image.pixel_scale,
         facts={name: value for name, value in told.items() if value is not None},
-        psf=image.psf,
+        psf=psf,
+        named=named,
     )

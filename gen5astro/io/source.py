@@ -3,8 +3,9 @@
 from gen5astro.errors import FormatError
 from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, WANTED_OF_CUTOUTS, resolve_columns
 from gen5astro.io.ingest import PAIR, BlockFiller, find_reference
-from gen5astro.io.notes import column_notes, scale_note
+from gen5astro.io.notes import bands_note, column_notes, scale_note
 from gen5astro.io.pairs import block_refs
+from gen5astro.io.plausible import check_pixel_scale, wrap_ra
 
 __all__ = ["REFERENCE_ROWS", "CutoutRows", "RowSource"]
 
@@ -79,13 +80,14 @@ class RowSource:
         Raises
         ------
         FormatError
-            If none of the rows can be read.
+            If none of the rows can be read, or the pixel scale is none of a camera.
         """
         self.reference = find_reference(candidates, label=self.label, members=self.members)
         self.bands, self.shape = self.reference.bands, self.reference.shape
         self._checked = pixel_scale is None
         self._stated = self.reference.pixel_scale if pixel_scale is None else pixel_scale
         self.pixel_scale = float(DEFAULT_PIXEL_SCALE if self._stated is None else self._stated)
+        check_pixel_scale(self.label, self.pixel_scale, self.shape)
 
     def describe(self, mapping, used, names, carried):
         """Say how columns were understood, and what was assumed.
@@ -116,6 +118,7 @@ class RowSource:
         )
         told = [name for name in self.reference.facts if name not in mapping]
         notes += (f"Taken from the images: {', '.join(told)}",) if told else ()
+        notes += () if self.reference.named else bands_note(self.bands)
         return notes + (scale_note(self.pixel_scale) if self._stated is None else ())
 
     def blocks(self, size):
@@ -160,7 +163,7 @@ class RowSource:
         ra, dec : float64 array, (n,)
             Positions [deg]; NaN where unknown.
         """
-        return tuple(self._position(name) for name in ("ra", "dec"))
+        return wrap_ra(self._position("ra")), self._position("dec")
 
 
 class CutoutRows:
