@@ -95,7 +95,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     old = source.old.cube if isinstance(source, AppendedPairs) else None
     if old is not None:
         check_appending(old, out, config, audit)
-    if resume and not force and out.exists():
+    if resume and not force and out.exists() and not _is_begun_anew(out):
         return _finished(out, source, config)
     record = None if audit is None else read_audit(audit)
     _check_audit_form(record, audit, source, config.build.pixels)
@@ -121,7 +121,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         split, group = _allot(writer, source, old, config)
         torn = torn_pairs(split, **content)
         if torn:
-            keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
+            keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out), source=source)
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),
@@ -162,6 +162,12 @@ def _told(out, config):
     else:
         moves_path(out).unlink(missing_ok=True)
     return summary
+
+
+def _is_begun_anew(out):
+    """Whether a build was begun in the place of a cube that was there: what it left is younger than that."""
+    plan = part_path(out) / "plan.json"
+    return plan.exists() and plan.stat().st_mtime_ns > out.stat().st_mtime_ns
 
 
 def _finished(out, source, config):
@@ -211,7 +217,7 @@ def _stream(source, writer, config, threads, advance):
 def _check_counts(source, n_ok, rejects, out, max_fraction):
     """Make sure that no row vanished, write down those that were rejected, and refuse too many."""
     label, place = f"pairs {source.label}", rejects_path(out)
-    keep_rejects(rejects, place)
+    keep_rejects(rejects, place, source=source)
     # A known lens is a row as good as any, left out on purpose: it does not count as one that cannot be used.
     bad = [each for each in rejects if each.digest is None]
     n_left_out = len(rejects) - len(bad)

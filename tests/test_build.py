@@ -372,7 +372,8 @@ def test_a_pair_on_a_known_lens_is_left_out_with_its_reason_and_does_not_count_a
     summary = build_cube(MemorySource(block), out, config=strict, audit=audit)
     assert summary["counts"] == {"n_in": 90, "n_ok": 88, "n_rejected": 2}
     rejects = pq.read_table(out.with_name("cube.rejects.parquet")).to_pylist()
-    assert rejects[0] == {"row": 7, "reason": f"the ctrl is the known lens {name}, 3.0 arcsec away"}
+    reason = f"the ctrl is the known lens {name}, 3.0 arcsec away"
+    assert rejects[0] == {"row": 7, "reason": reason, "left_out": True, "pair_id": block.catalog["pair_id"][7]}
     with Cube(out) as cube:
         np.testing.assert_array_equal(cube.row, np.delete(np.arange(90), [7, 8]))
         np.testing.assert_array_equal(

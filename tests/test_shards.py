@@ -279,6 +279,18 @@ def test_a_cube_of_another_build_is_not_taken_for_the_one_to_resume(pairs, tmp_p
         build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=SHARDED, resume=True)
 
 
+@pytest.mark.parametrize("config", [WHOLE, SHARDED], ids=["one file", "shards"])
+def test_a_build_in_the_place_of_an_older_cube_is_gone_on_with(pairs, tmp_path, config):
+    out = tmp_path / "cube.h5"
+    build_cube(MemorySource(pairs, bad={0: "torn"}), out, config=config)
+    with contextlib.suppress(KeyboardInterrupt):
+        build_cube(Interrupted(pairs), out, config=config, threads=1, force=True)
+    assert len(Cube(out)) == 89
+    assert build_cube(MemorySource(pairs), out, config=config, resume=True)["counts"]["n_ok"] == 90
+    assert verify_cube(out)["status"] == "PASS"
+    assert not (tmp_path / "cube.h5.part").exists()
+
+
 def test_another_build_is_not_resumed(pairs, tmp_path):
     interrupted(pairs, tmp_path / "cube.h5")
     other = from_dict({"build": {"block": 16, "split_seed": 11}, "audit": {"max_reject_fraction": 0.5}})

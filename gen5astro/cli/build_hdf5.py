@@ -1,7 +1,5 @@
 """``gen5astro build-hdf5``."""
 
-import dataclasses
-
 import click
 
 from gen5astro.cli._common import FILE, claim_file, common_options, progress, reading_options, say, show
@@ -25,10 +23,8 @@ from gen5astro.cli._common import FILE, claim_file, common_options, progress, re
 @click.option("--append-to", type=FILE, help="Cube whose pairs the new one holds too, each in the split that it has.")
 @click.option("--resume", is_flag=True, help="Go on with a build that was interrupted.")
 @reading_options
-@common_options("build", spread=True, rejects=True)
-def command(
-    pairs, out, audit, split, repair, pixels, append_to, resume, reading, config, threads, quiet, as_json, force
-):
+@common_options("build", spread=True, rejects=True, keys=("split", "repair", "pixels"))
+def command(pairs, out, audit, append_to, resume, reading, config, threads, quiet, as_json, force, **_keys):
     """Build the training cube of audited pairs.
 
     PAIRS is what audit-injection takes. Pixels keep their physical flux; the statistics of the normalizer are stored
@@ -50,9 +46,6 @@ def command(
     from gen5astro.io.rejects import rejects_note, rejects_path
     from gen5astro.report.cube import moved_text, print_cube
 
-    given = {"split": split, "repair": repair or None, "pixels": pixels}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
     claim_file(out, force=force or resume)
     source = open_pairs(pairs, **reading)
     if append_to is not None:

@@ -13,6 +13,7 @@ from gen5astro.inference.finder import DEPLOYMENT, Finder, check_cutouts
 from gen5astro.inference.scores import KEPT, Tally, write_scores
 from gen5astro.inference.unfinished import Unfinished
 from gen5astro.io.pairs import Reject
+from gen5astro.io.parquet_files import check_ending
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
 from gen5astro.io.resuming import part_path, size_of
 from gen5astro.kernels.gather import not_finite
@@ -60,6 +61,8 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
 
     Raises
     ------
+    FormatError
+        If `out` does not end as Parquet does.
     ExistsError
         If `out` is there, or what an interrupted run left, and neither `resume` nor `force` allows it.
     SchemaError
@@ -68,6 +71,7 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
         If too many rows, or all, cannot be scored.
     """
     out = Path(out)
+    check_ending(out)
     notes = [*source.notes, *check_cutouts(finder, source)]
     if out.exists() and not force and not (resume and part_path(out).exists()):
         got = "a file that is there" + (", and no run to resume" if resume else "")
@@ -77,7 +81,7 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
     with Unfinished(out, plan, resume=resume, force=force) as state:
         _score(state, _Work(source, finder, config.predict.batch_size), threads, advance)
         label, place = f"cutouts {source.label}", rejects_path(out)
-        keep_rejects(state.rejects, place)
+        keep_rejects(state.rejects, place, source=source)
         counts = {"n_in": source.n_rows, "n_ok": state.n_scored}
         allowed = config.audit.max_reject_fraction
         check_rejects(label, state.rejects, **counts, allowed=allowed, place=place)

@@ -75,6 +75,12 @@ class TablePairs(RowSource):
                     values[row] = self._reader(row)(self.members[0]).facts.get(name, np.nan)
         return values
 
+    def _ids(self, rows):
+        return self._catalog["pair_id"][rows]
+
+    def _places(self, rows):
+        return {f"{name}_path": self._paths[name][rows] for name in self.members}
+
     def _reader(self, row):
         def read(name):
             image = read_wire_image(self._path(name, row), bands=self.bands)

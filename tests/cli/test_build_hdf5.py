@@ -62,6 +62,33 @@ def test_settings_reach_the_cube(tmp_path, pairs):
         assert cube.normalizer_spec.kind == "standard"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--split", "brick", "--set", "split=sky"), "--split brick: got --set split=sky as well"),
+        (("--pixels", "int16", "--set", "build.pixels=float16"), "--pixels int16: got --set build.pixels=float16"),
+        (("--repair", "--set", "repair=false"), "--repair: got --set repair=false as well"),
+        (("--max-reject-fraction", 0.1, "--set", "audit.max_reject_fraction=0.2"), "--max-reject-fraction 0.1: got"),
+    ],
+)
+def test_an_option_and_a_setting_of_one_key_must_agree(tmp_path, pairs, arguments, said):
+    result = run(pairs, "--out", tmp_path / "cube.h5", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    same = ("--pixels", "float16", "--set", "pixels=float16")
+    assert run(pairs, "--out", tmp_path / "cube.h5", *same).exit_code == 0
+    assert Cube(tmp_path / "cube.h5").form == "float16"
+
+
+@pytest.mark.parametrize("name", ["cube.txt", "cube", "cube.parquet"])
+def test_a_cube_ends_as_hdf5_does(tmp_path, pairs, name):
+    result = run(pairs, "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert "expected .h5 or .hdf5: it is HDF5" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_given_split_needs_its_column(tmp_path, pairs):
     result = run(pairs, "--out", tmp_path / "cube.h5", "--split", "given")
     assert result.exit_code == 2

@@ -74,6 +74,11 @@ def test_a_broken_row_is_told_and_too_many_end_with_2(trained, tmp_path):
     assert pq.read_table(tmp_path / "scores.rejects.parquet")["row"].to_pylist() == [4, 9]
 
 
+def test_scores_end_as_parquet_does(trained, cutouts, tmp_path):
+    _refused(run(trained[0], cutouts, "--out", tmp_path / "scores.csv"), "scores.csv", ".parquet or .pq: it is Parquet")
+    assert not (tmp_path / "scores.csv").exists()
+
+
 def _refused(outcome, *words):
     assert outcome.exit_code == 2, outcome.output
     line = outcome.stderr.splitlines()[-1]
