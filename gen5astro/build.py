@@ -144,6 +144,7 @@ def _allot(writer, source, old, config):
     own = writer.columns("row", "digest", "fingerprint")
     guarded = widen_guard(config.build, source.shape, source.pixel_scale)
     known = None if old is None else known_splits(old, own["row"])
+    catalog["row"] = own["row"]
     return allot_pairs(catalog, own["digest"], own["fingerprint"], guarded, known=known)[:2]
 
 

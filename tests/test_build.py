@@ -415,3 +415,16 @@ def test_bricks_split_a_cube(out, pairs):
     with Cube(out) as cube:
         for each in np.unique(bricks):
             assert len(set(cube.split[cube.catalog["brickname"] == each])) == 1
+
+
+def test_rows_without_a_split_are_counted_and_named_by_their_number_in_the_input(out, pairs):
+    given = np.resize(["train", "val", "test"], 90)
+    given[[12, 40, 41]] = ""
+    source = MemorySource(with_columns(pairs, region_split=given), bad={3: "torn", 7: "torn"})
+    config = from_dict({"build": {"split": "given"}, "audit": {"max_reject_fraction": 0.1}})
+    with pytest.raises(FormatError, match=r"column region_split: got '' in 3 rows, the first 12; expected test"):
+        build_cube(source, out, config=config)
+    config = from_dict({"build": {"split": "brick"}, "audit": {"max_reject_fraction": 0.1}})
+    source = MemorySource(with_columns(pairs, brickname=given), bad={3: "torn", 7: "torn"})
+    with pytest.raises(FormatError, match=r"column brickname: got no brick in 3 rows, the first 12"):
+        build_cube(source, out, config=config)

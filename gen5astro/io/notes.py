@@ -54,7 +54,7 @@ def bands_note(bands):
     notes : tuple of str
         One line.
     """
-    return (f"Bands {','.join(bands)} assumed: the images name none; say which the planes are with --bands",)
+    return (f"Bands {','.join(bands)} assumed where images name none; say which the planes are with --bands",)
 
 
 def scale_note(pixel_scale):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro.errors import FormatError, MissingFileError
+from gen5astro.io.remote import list_remote
 
 __all__ = [
     "ENDINGS",
@@ -96,7 +97,7 @@ def list_parquet(path):
     """
     text = os.fspath(path)
     if "://" in text:
-        files = _list_remote(text)
+        files = list_remote(text, _is_data)
     elif os.path.isdir(text):
         found = glob.glob(os.path.join(glob.escape(text), "**", "*"), recursive=True)
         files = [name for name in found if _is_data(name) and os.path.isfile(name)]
@@ -141,20 +142,6 @@ def partition_of(path, root):
 
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
-
-
-def _list_remote(uri):
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(uri)
-        if any(sign in path for sign in "*?["):
-            found = system.glob(path)
-        else:
-            found = [name for name in system.find(path) if name == path or _is_data(name)]
-    except (ImportError, OSError, ValueError) as error:
-        raise MissingFileError(uri, got=str(error), expected="a URI that fsspec can open") from error
-    return [system.unstrip_protocol(name) for name in found]
 
 
 def open_file(path):

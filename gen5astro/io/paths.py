@@ -94,6 +94,9 @@ class TablePairs(RowSource):
         text = self._paths[name][row]
         if text == "":
             raise MissingFileError(f"{name}_path", got="no path", expected="a file")
+        if "://" in text:
+            remedy = "fetch the images, and name them by their paths"
+            raise MissingFileError(f"{text}", got="a URI", expected="a file on this machine", remedy=remedy)
         return self._folder / str(text)
 
 
@@ -136,7 +139,8 @@ def read_wire_image(path, *, bands=None):
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(f"{path}", got="no such file", expected="an image")
+        got = "a folder" if path.is_dir() else "no such file"
+        raise MissingFileError(f"{path}", got=got, expected="the file of an image")
     decode = {".npz": decode_npz, ".npy": decode_npy}.get(path.suffix.lower())
     if decode is None:
         return _read_fits(path, bands)

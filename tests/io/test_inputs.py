@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gen5astro.errors import FormatError, Gen5Error
+from gen5astro.errors import FormatError, Gen5Error, MissingFileError
 from gen5astro.io import open_pairs
 from gen5astro.io.pairs import BlockRef
 from tests.factories import make_pairs
@@ -166,3 +166,26 @@ def test_a_plane_is_an_image_of_the_one_band_that_is_named(tmp_path, pairs, kind
     block, _ = open_pairs(table, bands=("r",)).read(BlockRef(0, 1))
     assert block.bands == ("r",)
     np.testing.assert_array_equal(block.stamp[0, 0], pairs.stamp[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("images", r"images: got a folder; expected the file of an image"),
+        ("nowhere.npy", r"nowhere.npy: got no such file"),
+        ("http://127.0.0.1/a.npy", r"row 0: http://127.0.0.1/a.npy: got a URI; expected a file on this machine; fetch"),
+    ],
+)
+def test_what_a_table_names_is_a_file_here(tmp_path, pairs, named, said):
+    table = table_of_paths("npy")(tmp_path, pairs)
+    table.write_text(re.sub(r"images/stamp\d.npy", named, table.read_text()))
+    with pytest.raises(FormatError, match=said):
+        open_pairs(table)
+
+
+@pytest.mark.parametrize("name", ["pairs.parquet", "folder/"])
+def test_a_server_that_does_not_answer_is_no_empty_folder(name):
+    with pytest.raises(MissingFileError, match=r"got Cannot connect to host 127.0.0.1:9 .*Connect call failed"):
+        open_pairs(f"http://127.0.0.1:9/{name}")
+    with pytest.raises(MissingFileError, match="got no Parquet file there"):
+        open_pairs(f"memory://nowhere/{name}")
