@@ -32,6 +32,7 @@ from gen5astro.sky import effective_number
 from gen5astro.split_repair import Move, write_moves
 from gen5astro.splits import SPLITS, split_digest
 from gen5astro.table import MeasureTable, read_table
+from gen5astro.twins import count_copies
 from gen5astro.verdict import AUDIT_SCHEMA
 
 __all__ = ["build_cube", "moves_path", "read_audit", "summarize_cube"]
@@ -191,7 +192,9 @@ def _in_form(source, *options):
 
 def _sizes(source, old):
     """What the files of the input, and of the cube to append to, are now."""
-    return size_of(source.label) if old is None else [size_of(source.new.label), size_of(old.path)]
+    new = source if old is None else source.new
+    sizes = size_of(new.label, getattr(new, "named_files", ()))
+    return sizes if old is None else [sizes, size_of(old.path)]
 
 
 def _stream(source, writer, config, threads, advance):
@@ -343,7 +346,7 @@ def summarize_cube(cube, config):
     Returns
     -------
     summary : dict
-        Counts, layout, splits and strata with their groups, leaks, normalizer, audit and digests.
+        Counts, layout, splits and strata with their groups, leaks, copies, normalizer, audit and digests.
     """
     attributes, catalog, split, group = cube.attributes, cube.catalog, cube.split, cube.group
     columns = {name: catalog[name] for name in ("theta_e_arcsec", "arc_snr") if name in catalog}
@@ -365,6 +368,7 @@ def summarize_cube(cube, config):
         "counts": {name: attributes[name] for name in ("n_in", "n_ok", "n_rejected")},
         "splits": {name: _count(split == name, group) for name in SPLITS},
         **describe_allotment(cube),
+        "copies": count_copies(cube.digest),
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),

@@ -44,7 +44,7 @@ def command(pairs, out, audit, append_to, resume, reading, config, threads, quie
     from gen5astro.io import open_pairs
     from gen5astro.io.appended import AppendedPairs
     from gen5astro.io.rejects import rejects_note, rejects_path
-    from gen5astro.report.cube import moved_text, print_cube
+    from gen5astro.report.cube import copies_text, moved_text, print_cube
 
     claim_file(out, force=force or resume)
     source = open_pairs(pairs, **reading)
@@ -57,6 +57,8 @@ def command(pairs, out, audit, append_to, resume, reading, config, threads, quie
         summary = build_cube(source, out, config=config, audit=audit, **options)
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
+    if copied := copies_text(summary["copies"]):
+        say(f"warning: {copied}", quiet=quiet)
     if leaked := summary["leaks"]["groups"]:
         hosts = f"{leaked:,} host{'' if leaked == 1 else 's'}"
         say(f"the given split leaks: {hosts} in more than one split; --repair mends it", quiet=quiet)

@@ -77,7 +77,12 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
         got = "a file that is there" + (", and no run to resume" if resume else "")
         raise ExistsError(f"output {out}", got=got, remedy="choose another --out, or pass --force")
     told = _provenance(finder, source, config, notes)
-    plan = {**told, "size": size_of(source.label), "n_rows": source.n_rows, "image_shape": list(source.shape)}
+    plan = {
+        **told,
+        "size": size_of(source.label, getattr(source, "named_files", ())),
+        "n_rows": source.n_rows,
+        "image_shape": list(source.shape),
+    }
     with Unfinished(out, plan, resume=resume, force=force) as state:
         _score(state, _Work(source, finder, config.predict.batch_size), threads, advance)
         label, place = f"cutouts {source.label}", rejects_path(out)

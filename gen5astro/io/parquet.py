@@ -294,7 +294,8 @@ class PairWriter:
         return pa.array([encode_npz(image, self._bands, compress=False) for image in images], pa.binary())
 
     def _open(self, catalog, *, own_psf=False):
-        fields = [(name, pa.string() if values.dtype.kind == "U" else pa.float64()) for name, values in catalog.items()]
+        kinds = {"U": pa.string(), "i": pa.int64()}
+        fields = [(name, kinds.get(values.dtype.kind, pa.float64())) for name, values in catalog.items()]
         plain = [name for name, _ in fields]
         fields += [(column, pa.binary()) for column in self._columns.values()]
         if own_psf:

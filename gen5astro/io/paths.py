@@ -1,6 +1,7 @@
 """Images in files of their own, which a table names: a row a pair, or a row a galaxy."""
 
 import contextlib
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -74,6 +75,13 @@ class TablePairs(RowSource):
                 with contextlib.suppress(Gen5Error):
                     values[row] = self._reader(row)(self.members[0]).facts.get(name, np.nan)
         return values
+
+    @property
+    def named_files(self):
+        """The files that the table names: list of str, each once."""
+        folder = str(self._folder)
+        named = (path for paths in self._paths.values() for path in paths.tolist() if path)
+        return list(dict.fromkeys(os.path.join(folder, path) for path in named))
 
     def _ids(self, rows):
         return self._catalog["pair_id"][rows]

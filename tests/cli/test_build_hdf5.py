@@ -1,5 +1,6 @@
 """The verb build-hdf5: from a file of pairs to a cube, or one clear line and no cube."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -129,6 +130,20 @@ def test_a_repair_needs_a_given_split(tmp_path, pairs):
     result = run(pairs, "--out", tmp_path / "cube.h5", "--repair")
     assert result.exit_code == 2
     assert "add --split given" in result.stderr
+
+
+def test_pairs_that_are_given_twice_and_stamps_without_an_arc_are_said(tmp_path, block, pairs):
+    assert "copies" not in run(pairs, "--out", tmp_path / "sound.h5").output
+    ctrl = block.choose([0])
+    ctrl = dataclasses.replace(ctrl, stamp=ctrl.ctrl)
+    with PairWriter(tmp_path / "twice.parquet", block.bands, block.pixel_scale) as writer:
+        for each in (block, block, ctrl):
+            writer.write(each)
+    result = run(tmp_path / "twice.parquet", "--out", tmp_path / "cube.h5")
+    said = "60 pairs are copies of others and 1 stamp is its ctrl, to the last bit"
+    assert f"warning: {said}\n" in result.stderr
+    shown = CliRunner().invoke(main, ["info", str(tmp_path / "cube.h5"), "--json"])
+    assert json.loads(shown.stdout)["copies"] == {"pairs": 60, "without_arc": 1}
 
 
 def test_a_cube_is_built_of_a_cube(tmp_path, pairs):
