@@ -202,6 +202,7 @@ def test_pairs_are_appended_to_a_cube(tmp_path, block, pairs):
     result = run(pairs, "--append-to", tmp_path / "some.h5", "--out", tmp_path / "all.h5")
     assert result.exit_code == 0, result.output
     assert "60 of 100 rows (40 rejected)" in result.output
+    assert "40 rows rejected (40 left out on purpose: they do not count toward the limit), see " in result.stderr
     assert "row 40: the pair is in the cube already, as row 0" in result.output
     with Cube(tmp_path / "some.h5") as old, Cube(tmp_path / "all.h5") as new:
         splits = dict(zip(new.row, new.split, strict=True))
