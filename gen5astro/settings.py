@@ -119,7 +119,7 @@ def _type_name(hint):
     return _WORDS[hint]
 
 
-def load_config(path=None, settings=(), *, section=None):
+def load_config(path=None, settings=(), *, section=None, options=None):
     """Read a TOML file and apply ``key=value`` settings on top.
 
     Parameters
@@ -130,20 +130,23 @@ def load_config(path=None, settings=(), *, section=None):
         Each ``section.key=value``; the value is TOML, and a bare word is a string.
     section : str, optional
         Section that a key without a dot, in the file or in a setting, belongs to (``train`` for `gen5astro train`).
+    options : dict of str to tuple, optional
+        ``(section.key, value)`` of options of their own, by name such as ``--split``; one whose value is None was not
+        given.
 
     Returns
     -------
     config : Config
-        Defaults, then the file, then the settings.
+        Defaults, then the file, then settings and options.
 
     Raises
     ------
     MissingFileError
         If `path` is not there.
     ConfigError
-        If the TOML is broken or a key or value cannot be used.
+        If the TOML is broken, a key or value cannot be used, or an option and a setting say different things.
     """
-    record = {}
+    record, said = {}, {}
     if path is not None:
         path = Path(path)
         if not path.is_file():
@@ -172,7 +175,23 @@ def load_config(path=None, settings=(), *, section=None):
             if not isinstance(inner, dict):
                 raise ConfigError(f"--set {setting}", got=f"{key!r} that is no section", expected="section.key=value")
         inner[keys[-1]] = _parse_value(text.strip())
+        said[".".join(keys)] = setting, inner[keys[-1]]
+    for option, (key, value) in (options or {}).items():
+        if value is not None:
+            _add_option(record, said, option, key, list(value) if isinstance(value, tuple) else value)
     return from_dict(record)
+
+
+def _add_option(record, said, option, key, value):
+    """Put the value of an option in its place; `said` has the settings and their values by key."""
+    setting, other = said.get(key, (None, value))
+    if other != value:
+        remedy = "give one of the two"
+        what = option if value is True else f"{option} {value}"
+        raise ConfigError(what, got=f"--set {setting} as well", expected="one value", remedy=remedy)
+    section, _, name = key.partition(".")
+    if _is_table(record.setdefault(section, {})):
+        record[section][name] = value
 
 
 def _is_table(value):

@@ -24,11 +24,13 @@ from gen5astro.io.cube_source import CubeSource
 from gen5astro.io.hdf5 import Cube, content_digest
 from gen5astro.io.journal import Journal
 from gen5astro.io.parquet import PairWriter
+from gen5astro.io.paths import TablePairs
 from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.sample import load_hosts, load_known_lenses
 from gen5astro.settings import from_dict
 from gen5astro.shards import plan_shards
 from gen5astro.verify import verify_cube
+from tests.io.inputs import table_of_paths
 from tests.sources import MemorySource
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -279,6 +281,18 @@ def test_a_cube_of_another_build_is_not_taken_for_the_one_to_resume(pairs, tmp_p
         build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=SHARDED, resume=True)
 
 
+@pytest.mark.parametrize("config", [WHOLE, SHARDED], ids=["one file", "shards"])
+def test_a_build_in_the_place_of_an_older_cube_is_gone_on_with(pairs, tmp_path, config):
+    out = tmp_path / "cube.h5"
+    build_cube(MemorySource(pairs, bad={0: "torn"}), out, config=config)
+    with contextlib.suppress(KeyboardInterrupt):
+        build_cube(Interrupted(pairs), out, config=config, threads=1, force=True)
+    assert len(Cube(out)) == 89
+    assert build_cube(MemorySource(pairs), out, config=config, resume=True)["counts"]["n_ok"] == 90
+    assert verify_cube(out)["status"] == "PASS"
+    assert not (tmp_path / "cube.h5.part").exists()
+
+
 def test_another_build_is_not_resumed(pairs, tmp_path):
     interrupted(pairs, tmp_path / "cube.h5")
     other = from_dict({"build": {"block": 16, "split_seed": 11}, "audit": {"max_reject_fraction": 0.5}})
@@ -286,6 +300,31 @@ def test_another_build_is_not_resumed(pairs, tmp_path):
         build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=other, resume=True)
     assert (tmp_path / "cube.h5.part").exists()
     build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=other, force=True)
+
+
+def test_a_build_of_images_that_have_changed_since_is_not_resumed(tmp_path):
+    (pairs,) = inject_blocks(load_hosts(), 60, seed=5, config=InjectConfig(size=32), block=60)
+    table = table_of_paths("npy")(tmp_path, pairs)
+
+    class Broken(TablePairs):
+        def read(self, ref):
+            if ref.start >= 32:
+                raise KeyboardInterrupt
+            return super().read(ref)
+
+    def build(source, name, **options):
+        return build_cube(source(table), tmp_path / name, config=WHOLE, threads=1, **options)
+
+    for name in ("same.h5", "other.h5"):
+        with contextlib.suppress(KeyboardInterrupt):
+            build(Broken, name)
+    assert build(TablePairs, "same.h5", resume=True)["counts"]["n_ok"] == 60
+    np.save(tmp_path / "images" / "ctrl50.npy", pairs.ctrl[3].transpose(1, 2, 0))
+    with pytest.raises(SchemaError, match="input files of what is to be resumed"):
+        build(TablePairs, "other.h5", resume=True)
+    (tmp_path / "images" / "ctrl50.npy").unlink()
+    with pytest.raises(SchemaError, match="input files of what is to be resumed"):
+        build(TablePairs, "other.h5", resume=True)
 
 
 @pytest.mark.parametrize("shard", [1000, 25])

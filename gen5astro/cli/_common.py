@@ -54,7 +54,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def common_options(section=None, *, without=(), spread=False, rejects=False):
+def common_options(section=None, *, without=(), spread=False, rejects=False, keys=()):
     """Give a command the options that mean the same in every verb.
 
     The command receives ``config`` (a `Config` made of ``--config``, ``--set`` and, where the section has one,
@@ -71,6 +71,8 @@ def common_options(section=None, *, without=(), spread=False, rejects=False):
     rejects : bool
         Whether the verb reads rows that may be bad: it then has ``--max-reject-fraction`` for the key
         ``audit.max_reject_fraction``.
+    keys : iterable of str
+        Options of the verb's own that stand for keys of the section by their names; the config has them.
 
     Returns
     -------
@@ -93,9 +95,14 @@ def common_options(section=None, *, without=(), spread=False, rejects=False):
         def with_config(
             *args, config_file, settings, seed_setting=None, reject_setting=None, scheduler=None, **options
         ):
-            seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
-            allowed = () if reject_setting is None else (f"audit.max_reject_fraction={reject_setting}",)
-            config = load_config(config_file, (*settings, *seed, *allowed), section=section)
+            if options.get("resume") and options.get("force"):
+                raise click.UsageError(
+                    "--resume goes on with what is there, --force overwrites it: give one of the two"
+                )
+            own = {f"--{name.replace('_', '-')}": (f"{section}.{name}", options[name] or None) for name in keys}
+            own["--seed"] = f"{section}.seed", seed_setting
+            own["--max-reject-fraction"] = "audit.max_reject_fraction", reject_setting
+            config = load_config(config_file, settings, section=section, options=own)
             refuse_input_as_output(options)
             with _writing(options.get("out")), _workers(scheduler):
                 return function(*args, config=config, **options)

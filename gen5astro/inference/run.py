@@ -15,6 +15,7 @@ from gen5astro.inference.finder import DEPLOYMENT, Finder, check_cutouts
 from gen5astro.inference.scores import KEPT, Tally, write_scores
 from gen5astro.inference.unfinished import Unfinished
 from gen5astro.io.pairs import Reject
+from gen5astro.io.parquet_files import check_ending
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
 from gen5astro.io.resuming import part_path, size_of
 from gen5astro.kernels.gather import not_finite
@@ -62,6 +63,8 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
 
     Raises
     ------
+    FormatError
+        If `out` does not end as Parquet does.
     ExistsError
         If `out` is there, or what an interrupted run left, and neither `resume` nor `force` allows it.
     SchemaError
@@ -70,17 +73,23 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
         If too many rows, or all, cannot be scored.
     """
     out = Path(out)
+    check_ending(out)
     notes = [*source.notes, *check_cutouts(finder, source)]
     if out.exists() and not (force or resume):
         raise ExistsError(f"output {out}", got="a file that is there", remedy="choose another --out, or pass --force")
     told = _provenance(finder, source, config, notes)
     if out.exists() and not force and not part_path(out).exists():
         return _finished(out, told, config)
-    plan = {**told, "input files": size_of(source.label), "n_rows": source.n_rows, "image_shape": list(source.shape)}
+    plan = {
+        **told,
+        "input files": size_of(source.label, getattr(source, "named_files", ())),
+        "n_rows": source.n_rows,
+        "image_shape": list(source.shape),
+    }
     with Unfinished(out, plan, resume=resume, force=force) as state:
         _score(state, _Work(source, finder, config.predict.batch_size), threads, advance)
         label, place = f"cutouts {source.label}", rejects_path(out)
-        keep_rejects(state.rejects, place)
+        keep_rejects(state.rejects, place, source=source)
         counts = {"n_in": source.n_rows, "n_ok": state.n_scored}
         allowed = config.audit.max_reject_fraction
         check_rejects(label, state.rejects, **counts, allowed=allowed, place=place, resumable=True)

@@ -30,6 +30,7 @@ from gen5astro.io.hdf5_schema import (
 )
 from gen5astro.io.hdf5_writer import CubeWriter
 from gen5astro.io.pixels import StoredPixels, read_span
+from gen5astro.io.resuming import part_path
 from gen5astro.settings import from_dict
 
 __all__ = ["ATTRIBUTES", "DATASETS", "SCHEMA_VERSION", "Cube", "CubeWriter", "content_digest"]
@@ -125,7 +126,13 @@ class Cube:
             If it is not HDF5, or damaged.
         """
         if not self.path.exists():
-            raise MissingFileError(f"cube {self.path}", got="nothing there", expected="a file of gen5astro build-hdf5")
+            begun = part_path(self.path).exists()
+            raise MissingFileError(
+                f"cube {self.path}",
+                got=f"a build of it that was interrupted ({part_path(self.path)})" if begun else "nothing there",
+                expected="a file of gen5astro build-hdf5",
+                remedy="build it again as it was begun, with --resume" if begun else None,
+            )
         if not self.path.is_file() or not h5py.is_hdf5(self.path):
             raise FormatError(f"cube {self.path}", got="no HDF5 file", expected="a file of gen5astro build-hdf5")
         with self.guarded(), h5py.File(self.path, "r", locking=False) as file:

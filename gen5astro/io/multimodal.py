@@ -21,7 +21,7 @@ from gen5astro.io.npz import WireImage
 from gen5astro.io.pairs import BlockRef
 from gen5astro.io.parquet_files import partition_of
 from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
-from gen5astro.io.values import as_numbers
+from gen5astro.io.values import as_numbers, as_text
 
 __all__ = ["ZERO_POINTS", "MultimodalCutouts", "MultimodalPairs", "is_multimodal", "list_hdf5"]
 
@@ -124,6 +124,27 @@ class MultimodalPairs(RowSource):
             with _opened(file.path) as hdf5:
                 parts.append(as_numbers(_read_column(hdf5, file, column, slice(start, stop)), column, start))
         return np.concatenate(parts)
+
+    def _ids(self, rows):
+        column, ids = self._mapping.get("pair_id"), np.full(len(rows), "", object)
+        if column in self._plain:
+            file, own = self._locate(rows)
+            for number in np.unique(file).tolist():
+                found, chosen = self._files[number], np.flatnonzero(file == number)
+                with _opened(found.path) as hdf5:
+                    whole = _read_column(hdf5, found, column, slice(0, found.n_rows))
+                ids[chosen] = as_text(whole[own[chosen]])
+        return ids.astype(str)
+
+    def _places(self, rows):
+        file, own = self._locate(rows)
+        paths = np.array([each.path for each in self._files])
+        return {"file": paths[file], "row_in_file": own} if len(paths) > 1 else {}
+
+    def _locate(self, rows):
+        """Number of the file that rows are in, and their number there."""
+        file = np.searchsorted(self._starts, rows, side="right") - 1
+        return file, rows - self._starts[file]
 
     def _read_columns(self, hdf5, file, rows):
         columns = {name: _read_column(hdf5, file, name, rows) for name in self._plain}

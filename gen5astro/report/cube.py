@@ -8,7 +8,28 @@ from rich.text import Text
 from gen5astro.report.appearance import look, number, stratum_text
 from gen5astro.report.rows import rows_table
 
-__all__ = ["moved_text", "print_cube", "print_verification"]
+__all__ = ["copies_text", "moved_text", "print_cube", "print_verification"]
+
+
+def copies_text(copies):
+    """Say how many pairs are copies.
+
+    Parameters
+    ----------
+    copies : dict of int
+        From a cube's summary.
+
+    Returns
+    -------
+    text : str
+        Such as ``3 pairs are copies of others to the last bit``; empty where there is none.
+    """
+    parts = []
+    if count := copies["pairs"]:
+        parts.append(f"{count:,} pair{' is a copy of another' if count == 1 else 's are copies of others'}")
+    if count := copies["without_arc"]:
+        parts.append(f"{count:,} stamp{' is its' if count == 1 else 's are their'} ctrl")
+    return f"{' and '.join(parts)}, to the last bit" if parts else ""
 
 
 def moved_text(moved):
@@ -87,6 +108,7 @@ def _overview(summary):
         "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins and "
         f"{leaks['near_twins']} near twins across splits; {leaks['guarded_positions']} positions in the guard band; "
         f"nearest {number(nearest)} arcsec",
+        **({"copies": copied} if (copied := copies_text(summary["copies"])) else {}),
         **({} if summary["moved"] is None else {"repaired": f"the given split: {moved_text(summary['moved'])}"}),
         "audit": _audit(summary["audit"]),
         **{f"{name} digest": digest for name, digest in summary["digests"].items()},

@@ -162,7 +162,7 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
     max_reject_fraction : float
         Largest share of cutouts that cannot be hosts.
     on_rejects : callable, optional
-        Called with the list of those, so that they can be kept even where they are too many.
+        Called with the list of those and their source, so that they can be kept even where they are too many.
     advance : callable, optional
         Called with the number of cutouts measured since the last call.
     **reading

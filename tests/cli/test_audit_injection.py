@@ -295,6 +295,9 @@ def test_a_measurement_table_is_judged_again_without_its_pairs(clean, tmp_path):
     assert "only the measurement table was read" in page
     assert "no archive" not in page
     assert "row 3" in page.lower() or ">3</td>" in page
+    listed = [pq.read_table(tmp_path / each / "rejects.parquet").to_pylist() for each in ("first", "again")]
+    assert listed[0] == listed[1]
+    assert listed[0][0]["pair_id"]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +306,9 @@ def test_a_measurement_table_is_judged_again_without_its_pairs(clean, tmp_path):
         (("--explain",), "--explain: got"),
         (("--psf", "sample"), "--psf: got"),
         (("--normalized",), "a measurement table; expected pairs, whose pixels can be read"),
+        (("--pixel-scale", 0.3), "--pixel-scale: got"),
+        (("--column", "ra=RA"), "--column: got"),
+        (("--bands", "g,r,z"), "--bands: got"),
         (("--set", "measure.core_radius_arcsec=2.0"), "audit the pairs themselves"),
     ],
 )

@@ -73,6 +73,29 @@ def test_seed_is_offered_where_the_section_has_one():
     assert run(lambda **_: None, "--seed", "5", section=None).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--seed", "7", "--set", "seed=8"), "--seed 7: got --set seed=8 as well; expected one value"),
+        (("--seed", "7", "--set", "audit.seed=8"), "--seed 7: got --set audit.seed=8 as well"),
+    ],
+)
+def test_an_option_and_a_setting_that_say_different_things_are_refused(arguments, said):
+    result = run(lambda **_: pytest.fail("ran"), *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert options_of("--seed", "7", "--set", "seed=7")["config"].audit.seed == 7
+
+
+@pytest.mark.parametrize("verb", ["build-hdf5", "predict", "train"])
+def test_to_go_on_and_to_overwrite_are_not_asked_for_at_once(tmp_path, verb):
+    arguments = ["model"] * (verb == "predict") + ["input", "--out", str(tmp_path / "out"), "--resume", "--force"]
+    result = CliRunner().invoke(main, [verb, *arguments])
+    assert result.exit_code == 2
+    assert "--resume goes on with what is there, --force overwrites it: give one of the two" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_option_that_would_do_nothing_is_not_offered():
     assert "force" not in options_of(without=("force",))
     assert run(lambda **_: None, "--force", without=("force",)).exit_code == 2

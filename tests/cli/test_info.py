@@ -91,3 +91,11 @@ def test_what_is_no_cube_is_one_line_and_exit_code_2(tmp_path, cube):
         assert result.exit_code == 2
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_a_cube_whose_build_was_interrupted_is_to_be_gone_on_with(tmp_path):
+    (tmp_path / "cube.h5.part").mkdir()
+    result = run(tmp_path / "cube.h5")
+    assert result.exit_code == 2
+    assert "got a build of it that was interrupted" in result.stderr
+    assert "with --resume" in result.stderr

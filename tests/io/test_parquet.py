@@ -222,7 +222,7 @@ def test_a_table_without_a_good_pair_says_why(tmp_path):
 
 
 def test_columns_of_other_names_and_types_are_understood(tmp_path):
-    block = make_block(4, size=4)
+    block = make_block(4, size=16)
     table = table_of(
         block,
         RA=pa.array([1, 2, None, 4], pa.int16()),
