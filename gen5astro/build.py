@@ -14,7 +14,7 @@ from gen5astro import __version__
 from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.appending import check_appending, known_splits, torn_pairs
 from gen5astro.config import as_dict
-from gen5astro.engine import map_blocks
+from gen5astro.engine import DoneBefore, map_blocks
 from gen5astro.errors import ConfigError, ExistsError, FormatError, RejectedError, SchemaError
 from gen5astro.io.appended import AppendedPairs
 from gen5astro.io.hdf5 import Cube, CubeWriter, content_digest
@@ -200,7 +200,7 @@ def _stream(source, writer, config, threads, advance):
         return block, statistics, fingerprint(block.ctrl), rejected, ref.stop
 
     if advance is not None:
-        advance(writer.done)
+        advance(DoneBefore(writer.done))
     refs = (ref for ref in source.blocks(config.build.block) if ref.start >= writer.done)
     for block, statistics, marks, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
         if advance is not None:
