@@ -1,11 +1,11 @@
 """A cube's summary as tables in the terminal."""
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gen5astro.report.appearance import look, number, stratum_text
+from gen5astro.report.console import open_console
 from gen5astro.report.rows import rows_table
 
 __all__ = ["moved_text", "print_cube", "print_verification"]
@@ -39,7 +39,7 @@ def print_cube(summary, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     console.print(Text(summary["path"], style="bold"))
     console.print(_overview(summary))
     console.print(_counts("Splits", "split", summary["splits"]))
@@ -58,7 +58,7 @@ def print_verification(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     overall = look(record["status"])
     files = f"{len(record['files'])} files" if len(record["files"]) > 1 else "1 file"
     console.print(
