@@ -114,6 +114,8 @@ def partition_of(path, root):
     return {unquote(name): "" if value == _MISSING else unquote(value) for name, value in pairs}
 
 
+#: How fsspec names the package that it lacks.
+_INSTALL = re.compile(r"[Ii]nstall ([\w-]+)")
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -126,7 +128,12 @@ def _list_remote(uri):
             found = system.glob(path)
         else:
             found = [name for name in system.find(path) if name == path or _is_data(name)]
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        protocol, package = uri.partition("://")[0], _INSTALL.search(str(error))
+        remedy = f"{error}" + (f": pip install {package[1]}" if package else "")
+        got = f"no package that reads {protocol}://"
+        raise MissingFileError(uri, got=got, expected="a URI that fsspec can open", remedy=remedy) from error
+    except (OSError, ValueError) as error:
         raise MissingFileError(uri, got=str(error), expected="a URI that fsspec can open") from error
     return [system.unstrip_protocol(name) for name in found]
 

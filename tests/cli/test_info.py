@@ -82,10 +82,12 @@ def test_what_is_no_cube_is_one_line_and_exit_code_2(tmp_path, cube):
     with h5py.File(other, "r+") as file:
         file.attrs["schema"] = "gen5astro-cube/0"
     (tmp_path / "text.h5").write_text("no cube")
+    (tmp_path / "cut.h5").write_bytes(cube.read_bytes()[:-1000])
     for path, words in (
         (other, "build it again"),
         (tmp_path / "text.h5", "no HDF5 file"),
         (tmp_path / "no", "nothing"),
+        (tmp_path / "cut.h5", "got a truncated file: "),
     ):
         result = run(path)
         assert result.exit_code == 2
