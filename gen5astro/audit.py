@@ -68,7 +68,8 @@ def audit_pairs(source, *, config, psf=None, normalized=False, threads=None, adv
     advance : callable, optional
         Called with the number of rows done.
     on_rejects : callable, optional
-        Called with the list of rejects before anything is judged, so that they can be kept even where the run fails.
+        Called with the list of rejects before anything is judged, so that they can be kept even where the run fails;
+        what it returns, if anything, is where the error says that they are.
 
     Returns
     -------
@@ -87,9 +88,8 @@ def audit_pairs(source, *, config, psf=None, normalized=False, threads=None, adv
     table, rejects = measure_pairs(
         source, config.measure, psf=psf, normalizer=normalizer, threads=threads, advance=advance
     )
-    if on_rejects is not None:
-        on_rejects(rejects)
-    _check_rejects(source, table, rejects, config.audit.max_reject_fraction)
+    place = None if on_rejects is None else on_rejects(rejects)
+    _check_rejects(source, table, rejects, config.audit.max_reject_fraction, place)
     record, table = judge_table(table, config)
     record["provenance"]["seconds"] = round(time.perf_counter() - began, 3)
     return AuditResult(record, table, rejects, [_with_pixels(source, pair) for pair in record["worst_pairs"]])
@@ -163,7 +163,7 @@ def _explainable(results, status):
     return [name for name in _EXPLAINABLE if name in results and results[name].status is status]
 
 
-def _check_rejects(source, table, rejects, allowed):
+def _check_rejects(source, table, rejects, allowed, place):
     if len(table) + len(rejects) != source.n_rows:
         raise FormatError(
             source.label, got=f"{len(table)} measured + {len(rejects)} rejected", expected=f"{source.n_rows} rows"
@@ -171,13 +171,13 @@ def _check_rejects(source, table, rejects, allowed):
     if not len(table):
         reason = f"row {rejects[0].row}: {rejects[0].reason}" if rejects else "no rows"
         raise FormatError(source.label, got=f"no readable pair ({reason})", expected="stamp and ctrl images")
-    share = len(rejects) / source.n_rows
+    share, listed = len(rejects) / source.n_rows, "" if place is None else f"see {place}, "
     if share > allowed:
         raise RejectedError(
             source.label,
             got=f"{len(rejects)} of {source.n_rows} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
             expected=f"at most {allowed:.2%}",
-            remedy="mend the rows, or allow more with --max-reject-fraction F",
+            remedy=f"{listed}mend the rows, or allow more with --max-reject-fraction F",
         )
 
 

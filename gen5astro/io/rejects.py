@@ -71,6 +71,11 @@ def write_rejects(rejects, path):
         What was rejected, in the order of the input.
     path : path-like
         The file to write; replaced whole if it is there.
+
+    Returns
+    -------
+    path : Path
+        The file.
     """
     path, rejects = Path(path), list(rejects)
     columns = {
@@ -80,6 +85,7 @@ def write_rejects(rejects, path):
     part = path.with_name(path.name + ".part")
     pq.write_table(pa.table(columns), part)
     os.replace(part, path)
+    return path
 
 
 def keep_rejects(rejects, path):

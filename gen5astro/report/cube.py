@@ -71,6 +71,9 @@ def print_verification(record, *, console=None):
         word = look(each["status"])
         table.add_row(Text(each["name"]), Text(word.word, style=word.style), Text(each["note"]))
     console.print(table)
+    if record["remedy"]:
+        console.print(Text("The first check reads every image anew; the others look at what is stored beside them."))
+        console.print(Text(f"To mend it: {record['remedy']}."))
 
 
 def _overview(summary):

@@ -45,6 +45,8 @@ def test_a_blocked_view_ends_with_3_and_says_why(cube, tmp_path):
     outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "view=paired")
     assert outcome.exit_code == 3
     assert "the core alone tells stamp from ctrl" in outcome.stderr
+    assert "got six_channel_viability BLOCKED" in outcome.stderr
+    assert "--override-gate REASON" in outcome.stderr
     assert not (tmp_path / "run").exists()
     outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "view=paired", "--override-gate", "a comparison")
     assert outcome.exit_code == 0, outcome.output
