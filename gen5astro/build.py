@@ -361,7 +361,7 @@ def summarize_cube(cube, config):
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),
-        "audit": None if audited is None else {"status": audited.get("status"), "gates": _gates(audited)},
+        "audit": None if audited is None else _audit_in_short(audited),
         "digests": {name: attributes[f"{name}_digest"] for name in ("input", "split", "cube")},
         "code_version": attributes["code_version"],
         "created": attributes["created"],
@@ -378,5 +378,10 @@ def _count(chosen, group):
     }
 
 
-def _gates(record):
-    return {name: gate.get("status") for name, gate in record.get("gates", {}).items()}
+def _audit_in_short(record):
+    gates = record.get("gates", {})
+    return {
+        "status": record.get("status"),
+        "gates": {name: gate.get("status") for name, gate in gates.items()},
+        "advisory": [name for name, gate in gates.items() if gate.get("advisory")],
+    }

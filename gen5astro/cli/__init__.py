@@ -149,5 +149,5 @@ def main():
 
     A pair is a stamp (a real galaxy with an injected arc) and its ctrl (the same galaxy without). The word "sample"
     stands for the real galaxies inside the package wherever hosts are asked for. Exit codes: 0 all pass, 1 a bug,
-    2 bad input, 3 a gate did not pass, 130 interrupted, 141 what reads the output (a pipe into head) has gone.
+    2 bad input, 3 a gate or an evaluation did not pass, 130 interrupted, 141 what reads the output (as head) has gone.
     """

@@ -48,7 +48,7 @@ def command(
     from gen5astro.io import open_pairs
     from gen5astro.io.appended import AppendedPairs
     from gen5astro.io.rejects import rejects_note, rejects_path
-    from gen5astro.report.cube import moved_text, print_cube
+    from gen5astro.report.cube import audit_warning, moved_text, print_cube
 
     given = {"split": split, "repair": repair or None, "pixels": pixels}
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -70,3 +70,5 @@ def command(
     if summary["moved"]:
         say(f"{moved_text(summary['moved'])}, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)
+    warning = audit_warning(summary["audit"])
+    say(warning or f"wrote {out}; next: gen5astro train {out} --out run", quiet=quiet)

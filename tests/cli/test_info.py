@@ -37,7 +37,11 @@ def audited(pairs, tmp_path_factory):
     record = {
         "schema": "gen5astro-audit/1",
         "status": "FAIL",
-        "gates": {"core_leakage": {"status": "FAIL"}, "sky_leakage": {"status": "INSUFFICIENT"}},
+        "gates": {
+            "core_leakage": {"status": "FAIL"},
+            "sky_leakage": {"status": "INSUFFICIENT"},
+            "six_channel_viability": {"status": "FAIL", "advisory": True},
+        },
         "provenance": {"input_digest": content_digest(pairs.digest, pairs.row)},
     }
     (folder / "audit.json").write_text(json.dumps(record))
@@ -61,7 +65,14 @@ def test_tables_say_what_is_in_a_cube(cube):
 
 
 def test_an_embedded_audit_is_named_with_the_gates_that_did_not_pass(audited):
-    assert "FAIL; not passed: core_leakage, sky_leakage" in run(audited).output
+    text = " ".join(run(audited).output.split())
+    assert "FAIL; not passed: core_leakage, sky_leakage; advisory, not counted: six_channel_viability BLOCKED" in text
+
+
+def test_words_of_statistics_are_explained_and_a_constant_is_not_compared(cube):
+    text = " ".join(run(cube).output.split())
+    for words in ("effective hosts: how many", "KS: Kolmogorov-Smirnov distance", "p: chance of one as large"):
+        assert words in text
 
 
 def test_json_is_the_summary(cube):

@@ -29,6 +29,7 @@ def test_a_run_leaves_its_checkpoints_record_and_page(cube, tmp_path):
     assert record["config"]["seed"] == 3
     assert "warning" in outcome.stderr
     assert "epoch 1 of 1" in outcome.stderr
+    assert f"open {tmp_path / 'run' / 'training.html'}; next: gen5astro evaluate" in outcome.stderr
     assert {"best.ckpt", "last.ckpt", "training.html"} <= {each.name for each in (tmp_path / "run").iterdir()}
 
 
