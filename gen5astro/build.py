@@ -15,7 +15,7 @@ from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.appending import check_appending, known_splits, torn_pairs
 from gen5astro.carried_audit import check_audited, check_form, read_audit, read_digest, read_measure
 from gen5astro.config import as_dict
-from gen5astro.engine import map_blocks
+from gen5astro.engine import DoneBefore, map_blocks
 from gen5astro.errors import ConfigError, ExistsError, RejectedError
 from gen5astro.holes import WithoutHoles
 from gen5astro.io.appended import AppendedPairs
@@ -217,7 +217,7 @@ def _stream(source, writer, config, threads, advance):
         return block, statistics, fingerprint(block.ctrl), rejected, ref.stop
 
     if advance is not None:
-        advance(writer.done)
+        advance(DoneBefore(writer.done))
     refs = (ref for ref in source.blocks(config.build.block) if ref.start >= writer.done)
     for block, statistics, marks, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
         if advance is not None:
@@ -306,7 +306,7 @@ def summarize_cube(cube, config):
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),
-        "audit": None if audited is None else {"status": audited.get("status"), "gates": _gates(audited)},
+        "audit": None if audited is None else _audit_in_short(audited),
         "digests": {name: attributes[f"{name}_digest"] for name in ("input", "split", "cube")},
         "code_version": attributes["code_version"],
         "created": attributes["created"],
@@ -323,5 +323,10 @@ def _count(chosen, group):
     }
 
 
-def _gates(record):
-    return {name: gate.get("status") for name, gate in record.get("gates", {}).items()}
+def _audit_in_short(record):
+    gates = record.get("gates", {})
+    return {
+        "status": record.get("status"),
+        "gates": {name: gate.get("status") for name, gate in gates.items()},
+        "advisory": [name for name, gate in gates.items() if gate.get("advisory")],
+    }

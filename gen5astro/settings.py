@@ -4,6 +4,7 @@ An unknown key is refused and the nearest one named.
 """
 
 import dataclasses
+import json
 import math
 import tomllib
 import types
@@ -13,7 +14,7 @@ from pathlib import Path
 from gen5astro.config import Config
 from gen5astro.errors import ConfigError, MissingFileError, closest
 
-__all__ = ["from_dict", "load_config"]
+__all__ = ["from_dict", "load_config", "toml_value"]
 
 
 def from_dict(record, kind=Config, *, where=""):
@@ -205,3 +206,25 @@ def _parse_value(text):
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def toml_value(value):
+    """Write a value as it stands in TOML, or after ``--set``.
+
+    Parameters
+    ----------
+    value : object
+        Plain types, as `gen5astro.config.as_dict` makes them; TOML itself has nothing for None.
+
+    Returns
+    -------
+    text : str
+        Which `load_config` reads back.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items()) + " }" if value else "{}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

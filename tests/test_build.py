@@ -194,7 +194,7 @@ def test_an_audit_of_these_pairs_travels_with_the_cube(tmp_path, out, pairs):
     audit = write_audit(tmp_path / "audit", pairs)
     summary = build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
     gates = {"core_leakage": "FAIL", "finite_pixels": "PASS"}
-    assert summary["audit"] == {"status": "FAIL", "gates": gates}
+    assert summary["audit"] == {"status": "FAIL", "gates": gates, "advisory": []}
     with Cube(out) as cube:
         assert cube.audit == json.loads(audit.read_text())
         assert cube.measure == {}

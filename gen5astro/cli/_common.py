@@ -33,6 +33,7 @@ import click
 
 from gen5astro.cli._outputs import refuse_input_as_output
 from gen5astro.config import Config
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import ConfigError
 from gen5astro.settings import load_config
 from gen5astro.verdict import Status
@@ -249,7 +250,8 @@ def progress(label, total=None, *, quiet=False):
     Yields
     ------
     advance : callable
-        ``advance(n=1)`` adds `n` to the work done; may be called from any thread.
+        ``advance(n=1)`` adds `n` to the work done; may be called from any thread. The rate is of what this run does:
+        what is `DoneBefore` counts as done and no more.
     """
     if quiet:
         yield _ignore
@@ -258,15 +260,19 @@ def progress(label, total=None, *, quiet=False):
         with _bar(label, total) as advance:
             yield advance
         return
-    start, done = time.monotonic(), 0
+    start, done, before = time.monotonic(), 0, 0
 
     def count(n=1):
-        nonlocal done
-        done += n
+        nonlocal done, before
+        if isinstance(n, DoneBefore):
+            before += n
+        else:
+            done += n
 
     yield count
     seconds = time.monotonic() - start
-    say(f"{label}: {done:,} in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f} a second")
+    earlier = f", beside {before:,} done before" if before else ""
+    say(f"{label}: {done:,} in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f} a second{earlier}")
 
 
 def _ignore(n=1):
@@ -284,6 +290,9 @@ def _bar(label, total):
         task = bar.add_task(label, total=total, rate="")
 
         def advance(n=1):
+            if isinstance(n, DoneBefore):
+                bar.reset(task, completed=int(n))
+                return
             bar.advance(task, n)
             speed = bar.tasks[0].speed
             bar.update(task, rate="" if speed is None else f"{speed:,.0f} / s")

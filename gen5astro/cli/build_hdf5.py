@@ -45,7 +45,7 @@ def command(pairs, out, audit, append_to, resume, reading, config, threads, quie
     from gen5astro.io import open_pairs
     from gen5astro.io.appended import AppendedPairs
     from gen5astro.io.rejects import rejects_note, rejects_path
-    from gen5astro.report.cube import copies_text, moved_text, print_cube
+    from gen5astro.report.cube import audit_warning, copies_text, moved_text, print_cube
 
     claim_file(out, force=force or resume)
     source = open_pairs(pairs, **reading)
@@ -66,3 +66,5 @@ def command(pairs, out, audit, append_to, resume, reading, config, threads, quie
     if summary["moved"]:
         say(f"{moved_text(summary['moved'])}, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)
+    warning = audit_warning(summary["audit"])
+    say(warning or f"wrote {out}; next: gen5astro train {out} --out run", quiet=quiet)

@@ -51,7 +51,8 @@ def command(catalog, more, images, out, columns, config, quiet, as_json, **optio
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
     show(summary, print_cutout, as_json=as_json, quiet=quiet)
-    say(f"next: gen5astro inject {out} --out pairs.parquet", quiet=quiet)
+    next_ones = f"gen5astro inject {out} --out pairs.parquet, or gen5astro predict RUN {out} --out scores.parquet"
+    say(f"next: {next_ones}", quiet=quiet)
 
 
 def _files(patterns):

@@ -35,3 +35,4 @@ def command(cube, out, resume, override_gate, config, threads, quiet, as_json, f
     write_json(summary, out / "training.json")
     write_training_page(summary, out / "training.html")
     show(summary, print_training, as_json=as_json, quiet=quiet)
+    say(f"open {out / 'training.html'}; next: gen5astro evaluate {out} {cube} --out evaluation", quiet=quiet)

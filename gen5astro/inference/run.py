@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro import __version__
-from gen5astro.engine import map_blocks
+from gen5astro.engine import DoneBefore, map_blocks
 from gen5astro.errors import ExistsError
 from gen5astro.inference.finder import DEPLOYMENT, Finder, check_cutouts
 from gen5astro.inference.scores import KEPT, Tally, write_scores
@@ -130,7 +130,7 @@ def _finished(out, told, config):
 def _score(state, work, threads, advance):
     """Score every block that is not yet done, in order."""
     if advance is not None:
-        advance(state.done)
+        advance(DoneBefore(state.done))
     refs = (ref for ref in work.source.blocks(_BATCHES * work.batch_size) if ref.start >= state.done)
     # One thread an operation: more blocks at once make better use of processors, and the result is the same for any
     # number of them.

@@ -17,6 +17,7 @@ from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
 from gen5astro.io.cube_columns import CubeColumns
 from gen5astro.io.forms import decode, stored_pixels
+from gen5astro.io.hdf5_reason import hdf5_reason
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
     DATASETS,
@@ -321,7 +322,10 @@ class Cube:
 
 def _damaged(path, what):
     return FormatError(
-        f"cube {path}", got=what, expected=f"a whole file of {SCHEMA_VERSION}", remedy="copy or build it again"
+        f"cube {path}",
+        got=hdf5_reason(what),
+        expected=f"a whole file of {SCHEMA_VERSION}",
+        remedy="copy or build it again",
     )
 
 
@@ -336,7 +340,10 @@ def _pieces(dataset, cube):
         path = cube.parent / source.file_name
         if path not in offsets:
             if not path.is_file():
-                raise MissingFileError(f"shard {path}", got="nothing there", expected=f"a shard of {cube}")
+                remedy = f"copy both together: {cube.name} and the folder {path.parent.name} beside it"
+                raise MissingFileError(
+                    f"shard {path}", got="nothing there", expected=f"a shard of {cube}", remedy=remedy
+                )
             offsets[path] = _shard_offset(path, source.dset_name)
         begin = offsets[path]
         if begin is not None:

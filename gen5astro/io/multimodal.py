@@ -17,6 +17,8 @@ import numpy as np
 from gen5astro.errors import ColumnError, FormatError, Gen5Error, MissingFileError
 from gen5astro.io.beside import blank_unmeasured, flagged_fraction
 from gen5astro.io.catalog import IMAGE_COLUMNS, assemble_catalog, resolve_columns
+from gen5astro.io.hdf5_reason import hdf5_reason
+from gen5astro.io.hdf5_schema import SHARD_SCHEMA
 from gen5astro.io.npz import WireImage
 from gen5astro.io.pairs import BlockRef
 from gen5astro.io.parquet_files import partition_of
@@ -160,7 +162,7 @@ class MultimodalPairs(RowSource):
             except (OSError, KeyError, RuntimeError, ValueError) as error:
                 if isinstance(error, Gen5Error):
                     raise
-                got = f"a row that cannot be read ({str(error).splitlines()[0]})"
+                got = f"a row that cannot be read ({hdf5_reason(error)})"
                 raise FormatError(f"{path}: {name}", got=got, expected="intact HDF5") from error
 
         return read
@@ -234,7 +236,7 @@ def _opened(path):
     try:
         hdf5 = h5py.File(path, "r", locking=False)
     except OSError as error:
-        got = f"no readable HDF5 ({str(error).splitlines()[0]})"
+        got = f"no readable HDF5 ({hdf5_reason(error)})"
         raise FormatError(path, got=got, expected="an HDF5 file", remedy="fetch it again") from error
     with hdf5:
         yield hdf5
@@ -244,7 +246,7 @@ def _describe(path, root):
     """What is in a file."""
     with _opened(path) as hdf5:
         if _is_cube(hdf5):
-            raise FormatError(path, got="a cube of pairs", expected="images as the Multimodal Universe lays them out")
+            raise _no_images(path, root, is_shard=hdf5.attrs.get("schema") == SHARD_SCHEMA)
         found = {name: each for name, each in hdf5.items() if isinstance(each, h5py.Dataset) and each.shape}
         lengths = {len(each) for each in found.values()}
         if len(lengths) != 1:
@@ -253,6 +255,18 @@ def _describe(path, root):
         plain = tuple(name for name, each in found.items() if each.ndim == 1 and each.dtype.kind in "fiubSO")
     partition = {name: value for name, value in partition_of(path, root).items() if name not in found}
     return _File(path, lengths.pop(), plain, tuple(found), partition)
+
+
+def _no_images(path, root, *, is_shard):
+    """Refuse a cube where images are looked for, and say what can be done with it."""
+    got, expected = "a cube of pairs", "images as the Multimodal Universe lays them out"
+    if is_shard:
+        got, remedy = "a shard of a cube", "name the cube itself, the file beside the folder of its shards"
+    elif os.path.isfile(root):
+        remedy = "evaluate judges a network on a cube; predict and inject take images of single galaxies"
+    else:
+        remedy = f"where these are cubes, name one of them: {path}"
+    return FormatError(path, got=got, expected=expected, remedy=remedy)
 
 
 def _check(file, first, names):

@@ -119,6 +119,11 @@ def write_rejects(rejects, path, *, source=None):
         The file to write; replaced whole if it is there.
     source : PairSource, optional
         Where the rows are from.
+
+    Returns
+    -------
+    path : Path
+        The file.
     """
     path, rejects = Path(path), list(rejects)
     columns = {
@@ -133,6 +138,7 @@ def write_rejects(rejects, path, *, source=None):
     part = path.with_name(path.name + ".part")
     pq.write_table(pa.table(columns), part)
     os.replace(part, path)
+    return path
 
 
 def keep_rejects(rejects, path, *, source=None):

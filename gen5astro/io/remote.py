@@ -1,8 +1,12 @@
 """Files behind a URI, as fsspec lists them."""
 
+import re
+
 from gen5astro.errors import MissingFileError
 
 __all__ = ["list_remote"]
+
+_INSTALL = re.compile(r"[Ii]nstall ([\w-]+)")
 
 
 def list_remote(uri, is_data):
@@ -34,7 +38,12 @@ def list_remote(uri, is_data):
         else:
             found = [name for name in system.find(path) if name == path or is_data(name)]
         reason = None if found else _reason(system, path)
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        protocol, package = uri.partition("://")[0], _INSTALL.search(str(error))
+        remedy = f"{error}" + (f": pip install {package[1]}" if package else "")
+        got = f"no package that reads {protocol}://"
+        raise MissingFileError(uri, got=got, expected="a URI that fsspec can open", remedy=remedy) from error
+    except (OSError, ValueError) as error:
         found, reason = [], str(error)
     if reason is not None:
         raise MissingFileError(uri, got=reason, expected="a URI that fsspec can open")

@@ -14,6 +14,9 @@ __all__ = ["REFERENCE_ROWS", "CutoutRows", "RowSource"]
 REFERENCE_ROWS = 1000
 """How many rows are tried for the first good one before an input is given up."""
 
+#: Columns that tell the measurement table of an audit from other tables.
+_MEASURED = {"stamp_digest", "ctrl_core_flux", "core_excess"}
+
 
 class RowSource:
     """Rows of images, of which the first good ones say what all have to be like.
@@ -54,7 +57,7 @@ class RowSource:
         Raises
         ------
         FormatError
-            If pairs are asked for and the table has single images.
+            If pairs are asked for and the table has single images, or it is the measurement table of an audit.
         ColumnError
             If a column is missing.
         """
@@ -67,6 +70,13 @@ class RowSource:
                 got=f"images of single galaxies ({found[singles.pop()]})",
                 expected=f"pairs: {' and '.join(required)}",
                 remedy=f"make pairs of them: gen5astro inject {self.label} --out pairs.parquet",
+            )
+        if not set(required) <= set(found) and set(names) >= _MEASURED:
+            raise FormatError(
+                self.label,
+                got="the measurement table of an audit, which has no images",
+                expected=f"a table with {' and '.join(required)}",
+                remedy="name the pairs that were audited (only audit-injection takes their measurements again)",
             )
         return resolve_columns(names, columns, required=required)
 

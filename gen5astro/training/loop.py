@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gen5astro import __version__
 from gen5astro.config import TrainConfig, as_dict
-from gen5astro.engine import default_threads, map_blocks
+from gen5astro.engine import DoneBefore, default_threads, map_blocks
 from gen5astro.errors import ConfigError, FormatError, Gen5Error
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.rank import auc
@@ -191,7 +191,7 @@ class TrainingRun:
                 self.folder.write_history(self.history)
             elif not self.step:
                 self._save(best=False)
-            advance(self.epoch * len(self.rows["train"]) + self.n_seen)
+            advance(DoneBefore(self.epoch * len(self.rows["train"]) + self.n_seen))
             for epoch in range(self.epoch, self.config.epochs):
                 begin = time.monotonic()
                 self._train_epoch(epoch, advance, stopped)

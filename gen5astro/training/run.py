@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gen5astro.config import as_dict
 from gen5astro.errors import ConfigError, ExistsError, MissingFileError
+from gen5astro.settings import toml_value
 
 __all__ = ["RunFolder", "agreed", "plot_curves", "toml_text"]
 
@@ -156,17 +157,9 @@ def toml_text(config, sections):
     for section in sections:
         lines.append(f"[{section}]")
         record = as_dict(getattr(config, section))
-        lines += [f"{key} = {_toml_value(value)}" for key, value in record.items() if value is not None]
+        lines += [f"{key} = {toml_value(value)}" for key, value in record.items() if value is not None]
         lines.append("")
     return "\n".join(lines)
-
-
-def _toml_value(value):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def plot_curves(history, path):

@@ -126,6 +126,7 @@ def test_too_many_bad_rows_stop_the_run_in_one_line_and_are_kept(clean, tmp_path
     assert result.exit_code == 2
     (line,) = result.stderr.strip().splitlines()
     assert "20 of 240 rows rejected" in line
+    assert "rejects.parquet, mend the rows" in line
     assert "--max-reject-fraction" in line
     assert pq.read_table(tmp_path / "audit" / "rejects.parquet").num_rows == 20
     assert not (tmp_path / "audit" / "audit.json").exists()

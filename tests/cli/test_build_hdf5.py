@@ -50,10 +50,22 @@ def test_a_cube_holds_the_pixels_of_the_file_and_its_audit(tmp_path, pairs, bloc
     result = run(pairs, "--out", tmp_path / "cube.h5", "--audit", audit)
     assert result.exit_code == 0, result.output
     assert "60 of 60 rows (0 rejected)" in result.output
+    assert f"wrote {tmp_path / 'cube.h5'}; next: gen5astro train" in result.stderr
     with Cube(tmp_path / "cube.h5") as cube:
         np.testing.assert_array_equal(cube.stamp, block.stamp)
         np.testing.assert_array_equal(cube.ctrl, block.ctrl)
         assert cube.audit == json.loads(audit.read_text())
+
+
+@pytest.mark.parametrize("status", ["FAIL", "ERROR", "INSUFFICIENT"])
+def test_an_audit_that_did_not_pass_is_warned_of(tmp_path, pairs, audit, status):
+    record = json.loads(audit.read_text())
+    gates = {"core_leakage": {"status": status}, "six_channel_viability": {"status": "FAIL", "advisory": True}}
+    audit.write_text(json.dumps(record | {"status": status, "gates": gates}))
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--audit", audit)
+    assert result.exit_code == 0, result.output
+    assert f"warning: the audit of these pairs says {status} (core_leakage): a network may learn" in result.stderr
+    assert "next:" not in result.stderr
 
 
 def test_settings_reach_the_cube(tmp_path, pairs):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import click
@@ -19,6 +20,7 @@ from gen5astro.cli._common import (
 )
 from gen5astro.cli._outputs import claim_file, claim_folder
 from gen5astro.config import Config
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import BlockedError, ConfigError, ExistsError, MissingFileError
 from gen5astro.verdict import Status
 
@@ -183,6 +185,13 @@ def test_progress_elsewhere_than_on_a_terminal_is_one_closing_line(capsys):
     assert shown.out == ""
 
 
+def test_the_rate_is_of_what_this_run_did(capsys):
+    with progress("training, pairs", 2804) as advance:
+        advance(DoneBefore(2800))
+        advance(4)
+    assert re.match(r"training, pairs: 4 in .* a second, beside 2,800 done before\n$", capsys.readouterr().err)
+
+
 def test_progress_keeps_quiet_when_asked_and_closes_no_failed_work(capsys):
     with progress("work", quiet=True) as advance:
         advance(3)
@@ -197,7 +206,8 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, total):
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress("measuring pairs", total) as advance:
-        advance(4)
+        advance(DoneBefore(1))
+        advance(3)
     assert "measuring pairs" in terminal.getvalue()
 
 

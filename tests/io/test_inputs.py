@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from gen5astro.build import build_cube
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError
-from gen5astro.io import open_pairs
+from gen5astro.io import open_cutouts, open_pairs
 from gen5astro.io.pairs import BlockRef
+from gen5astro.settings import from_dict
 from tests.factories import make_pairs
 from tests.io.inputs import INPUTS, MEMBERS, multimodal, parquet_file, parquet_folder, table_of_paths, wcs_header
+from tests.sources import MemorySource
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,18 @@ def test_images_without_a_ctrl_are_no_pairs(tmp_path, pairs):
     table.write_text(table.read_text().replace("stamp_path", "image_path").replace("ctrl_path", "other"))
     with pytest.raises(FormatError, match=r"images of single galaxies .*expected pairs.*gen5astro inject"):
         open_pairs(table)
+
+
+def test_a_cube_or_its_shards_where_images_are_looked_for_are_said_to_be_that(tmp_path, pairs):
+    sharded = from_dict({"build": {"shard_pairs": 2, "known_lenses": "keep"}})
+    (tmp_path / "cubes").mkdir()
+    build_cube(MemorySource(pairs), tmp_path / "cubes" / "cube.h5", config=sharded)
+    with pytest.raises(FormatError, match=r"got a cube of pairs; .*name one of them: .*cube\.h5"):
+        open_pairs(tmp_path / "cubes" / "*.h5")
+    with pytest.raises(FormatError, match=r"got a shard of a cube; .*name the cube itself"):
+        open_pairs(tmp_path / "cubes" / "cube.shards")
+    with pytest.raises(FormatError, match=r"got a cube of pairs; .*evaluate judges a network on a cube"):
+        open_cutouts(tmp_path / "cubes" / "cube.h5")
 
 
 def test_a_column_of_paths_beside_the_bytes_rides_along(tmp_path, pairs):

@@ -274,6 +274,22 @@ def test_what_is_no_pairs_is_refused_in_one_line(tmp_path):
             open_pairs(uri)
 
 
+def test_a_measurement_table_is_said_to_be_one(tmp_path):
+    names = ("row", "stamp_digest", "ctrl_digest", "ctrl_core_flux", "core_excess")
+    pq.write_table(pa.table({name: [0.0] for name in names}), tmp_path / "measure.parquet")
+    with pytest.raises(FormatError, match=r"measure\.parquet: got the measurement table of an audit.*name the pairs"):
+        open_pairs(tmp_path / "measure.parquet")
+
+
+def test_a_package_that_is_missing_for_a_uri_is_named(monkeypatch):
+    def needs(_):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", needs)
+    with pytest.raises(MissingFileError, match=r"got no package that reads s3://.*pip install s3fs"):
+        open_pairs("s3://bucket/pairs.parquet")
+
+
 def test_a_damaged_file_is_an_error_of_the_file(tmp_path):
     path = write(tmp_path / "pairs.parquet", make_block(64, size=8))
     content = bytearray(path.read_bytes())
