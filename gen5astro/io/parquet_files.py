@@ -141,7 +141,6 @@ def partition_of(path, root):
     return {unquote(name): "" if value == _MISSING else unquote(value) for name, value in pairs}
 
 
-#: How fsspec names the package that it lacks.
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 

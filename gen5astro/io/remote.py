@@ -6,6 +6,7 @@ from gen5astro.errors import MissingFileError
 
 __all__ = ["list_remote"]
 
+#: How fsspec names the package that it lacks.
 _INSTALL = re.compile(r"[Ii]nstall ([\w-]+)")
 
 
