@@ -43,7 +43,8 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
     Parameters
     ----------
     catalog : dict of array, (n,)
-        With ra, dec and host_id; region_split and brickname where the strategy needs them.
+        With ra, dec and host_id; region_split and brickname where the strategy needs them, row where messages shall
+        name rows of the input.
     digest : uint64 array, (n, 2)
         Digest of each stamp and ctrl.
     fingerprint : uint64 array, (n, 4)
@@ -86,7 +87,7 @@ def allot_pairs(catalog, digest, fingerprint, config, *, known=None):
             known = known[kept]
             split[kept], group[kept], moves = allot_pairs(chosen, digest[kept], fingerprint[kept], config, known=known)
             return split, group, moves
-    columns = {name: catalog.get(name) for name in ("region_split", "brickname")}
+    columns = {name: catalog.get(name) for name in ("region_split", "brickname", "row")}
     split = assign_splits(ra, dec, host_id, config, groups=group, digest=digest, known=known, **columns)
     moves = []
     if config.repair:

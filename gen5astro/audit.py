@@ -23,6 +23,7 @@ from gen5astro.verdict import AUDIT_SCHEMA, Status
 __all__ = ["AuditResult", "audit_pairs", "judge_table"]
 
 _WORST_PAIRS = 6
+_CORE_FLUXES = ("stamp_core_flux", "ctrl_core_flux", "physical_core_flux")
 _EXPLAINABLE = ("pair_integrity", "core_leakage", "sky_leakage", "noise_leakage", "flux_budget")
 _LIBRARIES = ("numpy", "scipy", "photutils", "numba", "scikit-learn", "astropy", "h5py", "pyarrow")
 
@@ -67,7 +68,8 @@ def audit_pairs(source, *, config, psf=None, normalized=False, threads=None, adv
     advance : callable, optional
         Called with the number of rows done.
     on_rejects : callable, optional
-        Called with the list of rejects before anything is judged, so that they can be kept even where the run fails.
+        Called with the list of rejects before anything is judged, so that they can be kept even where the run fails;
+        what it returns, if anything, is where the error says that they are.
 
     Returns
     -------
@@ -86,9 +88,8 @@ def audit_pairs(source, *, config, psf=None, normalized=False, threads=None, adv
     table, rejects = measure_pairs(
         source, config.measure, psf=psf, normalizer=normalizer, threads=threads, advance=advance
     )
-    if on_rejects is not None:
-        on_rejects(rejects)
-    _check_rejects(source, table, rejects, config.audit.max_reject_fraction)
+    place = None if on_rejects is None else on_rejects(rejects)
+    _check_rejects(source, table, rejects, config.audit.max_reject_fraction, place)
     record, table = judge_table(table, config)
     record["provenance"]["seconds"] = round(time.perf_counter() - began, 3)
     return AuditResult(record, table, rejects, [_with_pixels(source, pair) for pair in record["worst_pairs"]])
@@ -136,7 +137,12 @@ def judge_table(table, config):
             "psf": table.origin.psf,
         },
         "gates": {name: result.as_dict() for name, result in results.items()},
-        "diagnosis": diagnose(table, config.audit, leaks=_leaks(results)),
+        "diagnosis": diagnose(
+            table,
+            config.audit,
+            leaks=bool(_explainable(results, Status.FAIL)),
+            unanswered=_explainable(results, Status.ERROR),
+        ),
         "residual_profile": _residual_profile(table, masks),
         "worst_pairs": _worst_pairs(table),
         "thresholds": {"classic_auc": config.audit.classic_auc, "judge_pairs": config.audit.judge_pairs},
@@ -152,12 +158,12 @@ def judge_table(table, config):
     }, table
 
 
-def _leaks(results):
-    """Whether a gate that a cause could explain failed."""
-    return any(results[name].status is Status.FAIL for name in _EXPLAINABLE if name in results)
+def _explainable(results, status):
+    """Gates of a status that a cause could explain."""
+    return [name for name in _EXPLAINABLE if name in results and results[name].status is status]
 
 
-def _check_rejects(source, table, rejects, allowed):
+def _check_rejects(source, table, rejects, allowed, place):
     if len(table) + len(rejects) != source.n_rows:
         raise FormatError(
             source.label, got=f"{len(table)} measured + {len(rejects)} rejected", expected=f"{source.n_rows} rows"
@@ -165,13 +171,13 @@ def _check_rejects(source, table, rejects, allowed):
     if not len(table):
         reason = f"row {rejects[0].row}: {rejects[0].reason}" if rejects else "no rows"
         raise FormatError(source.label, got=f"no readable pair ({reason})", expected="stamp and ctrl images")
-    share = len(rejects) / source.n_rows
+    share, listed = len(rejects) / source.n_rows, "" if place is None else f"see {place}, "
     if share > allowed:
         raise RejectedError(
             source.label,
             got=f"{len(rejects)} of {source.n_rows} rows rejected (row {rejects[0].row}: {rejects[0].reason})",
             expected=f"at most {allowed:.2%}",
-            remedy="mend the rows, or allow more with --max-reject-fraction F",
+            remedy=f"{listed}mend the rows, or allow more with --max-reject-fraction F",
         )
 
 
@@ -210,19 +216,29 @@ def _worst_pairs(table):
         if table["group"][at] in seen:
             continue
         seen.add(table["group"][at])
-        reason = "pixels that are not finite"
-        if np.isfinite(size[at]):
-            reason = f"{size[at]:.1%} of the host's core flux in {table.bands[band[at]]} is neither arc nor host"
         theta_e = float(table["theta_e_arcsec"][at])
         pairs.append(
             {
                 "row": int(table["row"][at]),
                 "pair_id": str(table["pair_id"][at]),
                 "theta_e_arcsec": theta_e if np.isfinite(theta_e) else None,
-                "reason": reason,
+                "reason": _departure_text(table, at, band[at], size[at]),
             }
         )
     return pairs
+
+
+def _departure_text(table, at, band, size):
+    """Say how a pair departs from a faultless injection in its worst band, or why that is not known."""
+    name = table.bands[band]
+    if np.isfinite(size):
+        return f"{size:.1%} of the host's core flux in {name} is neither arc nor host"
+    if min(table[f"{image}_finite_fraction"][at].min() for image in ("stamp", "ctrl")) < 1:
+        return "pixels that are not finite"
+    unknown = [column for column in _CORE_FLUXES if not np.isfinite(table[column][at, band])]
+    if unknown:
+        return f"a measurement that is not finite: {', '.join(unknown)} in {name}"
+    return f"no flux in the host's core in {name} (ctrl_core_flux is 0)"
 
 
 def _with_pixels(source, pair):

@@ -17,6 +17,7 @@ SIGNIFICANCE = 0.05
 """Chance that any quantity of any split is said to differ although all are dealt by chance."""
 
 _LEAST_HOMES = 5
+_NOT_COMPARED = {"ks": None, "p": None}
 
 
 def split_quantities(cube):
@@ -71,15 +72,17 @@ def compare_splits(split, home, quantities):
     Returns
     -------
     balance : dict
-        For each quantity ``unit`` and ``splits``, for each of these ``pairs``, ``median``, ``low`` and ``high`` (16th
+        For each quantity ``unit``, ``constant`` (whether all pairs have one value: there is nothing to compare) and
+        ``splits``, for each of these ``pairs``, ``median``, ``low`` and ``high`` (16th
         and 84th percentile) over pairs, ``homes``, ``ks`` (greatest distance of the distribution over homes, each by
         its median, from that of the other splits together), ``p`` (chance of as great a distance), ``p_all`` (the same
         with all comparisons counted, by Holm's rule) and ``differs`` (``p_all`` below `SIGNIFICANCE`). The last four
-        are None with fewer than 5 homes on either side.
+        are None with fewer than 5 homes on either side, and of a constant.
     """
-    balance = {name: {"unit": unit, "splits": {}} for name, (unit, _) in quantities.items()}
+    balance = {name: {"unit": unit, "constant": False, "splits": {}} for name, (unit, _) in quantities.items()}
     for name, (_, values) in quantities.items():
         known = np.isfinite(values)
+        constant = balance[name]["constant"] = len(np.unique(values[known])) == 1
         homes, medians = _medians(home[known], values[known])
         at = np.searchsorted(homes, home[known])
         for each in SPLITS:
@@ -88,7 +91,7 @@ def compare_splits(split, home, quantities):
                 low, median, high = np.percentile(values[known][inside], (16, 50, 84))
                 row = {"pairs": int(inside.sum()), "median": median, "low": low, "high": high}
                 own, others = (medians[np.unique(at[chosen])] for chosen in (inside, ~inside))
-                row |= {"homes": len(own), **_compared(own, others)}
+                row |= {"homes": len(own), **(_NOT_COMPARED if constant else _compared(own, others))}
                 balance[name]["splits"][each] = {key: _plain(value) for key, value in row.items()}
     _adjust([row for each in balance.values() for row in each["splits"].values()])
     return balance
@@ -104,7 +107,7 @@ def _medians(labels, values):
 
 def _compared(own, others):
     if min(len(own), len(others)) < _LEAST_HOMES:
-        return {"ks": None, "p": None}
+        return _NOT_COMPARED
     found = ks_2samp(own, others)
     return {"ks": found.statistic, "p": found.pvalue}
 

@@ -15,7 +15,7 @@ from gen5astro.allot import allot_pairs, describe_allotment, widen_guard
 from gen5astro.appending import check_appending, known_splits, torn_pairs
 from gen5astro.carried_audit import check_audited, check_form, read_audit, read_digest, read_measure
 from gen5astro.config import as_dict
-from gen5astro.engine import map_blocks
+from gen5astro.engine import DoneBefore, map_blocks
 from gen5astro.errors import ConfigError, ExistsError, RejectedError
 from gen5astro.holes import WithoutHoles
 from gen5astro.io.appended import AppendedPairs
@@ -33,6 +33,7 @@ from gen5astro.sky import effective_number
 from gen5astro.split_repair import Move, write_moves
 from gen5astro.splits import SPLITS, split_digest
 from gen5astro.table import MeasureTable
+from gen5astro.twins import count_copies
 
 __all__ = ["build_cube", "moves_path", "summarize_cube"]
 
@@ -92,7 +93,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     old = source.old.cube if isinstance(source, AppendedPairs) else None
     if old is not None:
         check_appending(old, out, config, audit)
-    if resume and not force and out.exists():
+    if resume and not force and out.exists() and not _is_begun_anew(out):
         return _finished(out, source, config)
     record = None if audit is None else read_audit(audit)
     check_form(record, audit, source, config.build.pixels)
@@ -120,7 +121,7 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
         split, group = _allot(writer, source, old, config)
         torn = torn_pairs(split, **content)
         if torn:
-            keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out))
+            keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out), source=source)
         attributes = {
             "zero_point": ZERO_POINT,
             "survey": getattr(source, "survey", ""),
@@ -143,6 +144,7 @@ def _allot(writer, source, old, config):
     own = writer.columns("row", "digest", "fingerprint")
     guarded = widen_guard(config.build, source.shape, source.pixel_scale)
     known = None if old is None else known_splits(old, own["row"])
+    catalog["row"] = own["row"]
     return allot_pairs(catalog, own["digest"], own["fingerprint"], guarded, known=known)[:2]
 
 
@@ -170,6 +172,12 @@ def _told(out, config):
     return summary
 
 
+def _is_begun_anew(out):
+    """Whether a build was begun in the place of a cube that was there: what it left is younger than that."""
+    plan = part_path(out) / "plan.json"
+    return plan.exists() and plan.stat().st_mtime_ns > out.stat().st_mtime_ns
+
+
 def _finished(out, source, config):
     """What the build to resume has made already; what it left, if it was killed in its last moment, is removed."""
     with Cube(out) as cube:
@@ -191,7 +199,9 @@ def _in_form(source, *options):
 
 def _sizes(source, old):
     """What the files of the input, and of the cube to append to, are now."""
-    return size_of(source.label) if old is None else [size_of(source.new.label), size_of(old.path)]
+    new = source if old is None else source.new
+    sizes = size_of(new.label, getattr(new, "named_files", ()))
+    return sizes if old is None else [sizes, size_of(old.path)]
 
 
 def _stream(source, writer, config, threads, advance):
@@ -207,7 +217,7 @@ def _stream(source, writer, config, threads, advance):
         return block, statistics, fingerprint(block.ctrl), rejected, ref.stop
 
     if advance is not None:
-        advance(writer.done)
+        advance(DoneBefore(writer.done))
     refs = (ref for ref in source.blocks(config.build.block) if ref.start >= writer.done)
     for block, statistics, marks, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
         if advance is not None:
@@ -215,14 +225,14 @@ def _stream(source, writer, config, threads, advance):
         writer.append(stop, block, statistics, marks, rejected)
         limit = {"n_in": source.n_rows, "allowed": config.audit.max_reject_fraction, "place": rejects_path(writer.path)}
         resumable = writer.is_worth_keeping
-        refuse_early(f"pairs {source.label}", _unusable(writer.rejects), resumable=resumable, **limit)
+        refuse_early(f"pairs {source.label}", _unusable(writer.rejects), resumable=resumable, source=source, **limit)
 
 
 def _check_counts(source, writer, max_fraction):
     """Make sure that no row vanished, write down those that were rejected, and refuse too many."""
     n_ok, rejects = len(writer), writer.rejects
     label, place = f"pairs {source.label}", rejects_path(writer.path)
-    keep_rejects(rejects, place)
+    keep_rejects(rejects, place, source=source)
     bad = _unusable(rejects)
     n_left_out = len(rejects) - len(bad)
     limit = {"n_in": source.n_rows - n_left_out, "allowed": max_fraction, "place": place}
@@ -270,7 +280,7 @@ def summarize_cube(cube, config):
     Returns
     -------
     summary : dict
-        Counts, layout, splits and strata with their groups, leaks, normalizer, audit and digests.
+        Counts, layout, splits and strata with their groups, leaks, copies, normalizer, audit and digests.
     """
     attributes, catalog, split, group = cube.attributes, cube.catalog, cube.split, cube.group
     columns = {name: catalog[name] for name in ("theta_e_arcsec", "arc_snr") if name in catalog}
@@ -292,10 +302,11 @@ def summarize_cube(cube, config):
         "counts": {name: attributes[name] for name in ("n_in", "n_ok", "n_rejected")},
         "splits": {name: _count(split == name, group) for name in SPLITS},
         **describe_allotment(cube),
+        "copies": count_copies(cube.digest),
         "strata": {name: _count(mask, group) for name, mask in strata(table, config).items()},
         "columns": list(catalog),
         "normalizer": json.loads(attributes["normalizer"]),
-        "audit": None if audited is None else {"status": audited.get("status"), "gates": _gates(audited)},
+        "audit": None if audited is None else _audit_in_short(audited),
         "digests": {name: attributes[f"{name}_digest"] for name in ("input", "split", "cube")},
         "code_version": attributes["code_version"],
         "created": attributes["created"],
@@ -312,5 +323,10 @@ def _count(chosen, group):
     }
 
 
-def _gates(record):
-    return {name: gate.get("status") for name, gate in record.get("gates", {}).items()}
+def _audit_in_short(record):
+    gates = record.get("gates", {})
+    return {
+        "status": record.get("status"),
+        "gates": {name: gate.get("status") for name, gate in gates.items()},
+        "advisory": [name for name, gate in gates.items() if gate.get("advisory")],
+    }

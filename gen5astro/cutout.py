@@ -48,6 +48,21 @@ class Positions:
     def __len__(self):
         return len(self.columns["ra"])
 
+    def identify(self, rows):
+        """Say what tells rows beside their number.
+
+        Parameters
+        ----------
+        rows : int array, (n,)
+            Row numbers.
+
+        Returns
+        -------
+        columns : dict of array, (n,)
+            ``pair_id``.
+        """
+        return {"pair_id": self.columns["pair_id"][rows]}
+
 
 def read_positions(path, *, columns=None):
     """Read the positions of a catalog.
@@ -138,7 +153,7 @@ def cut_catalog(positions, images, out, *, config, bands=None, psf=None, force=F
                 writer.write(_block(stamps, part, planes, scale, given, own_psf=own_psf))
             if advance is not None:
                 advance(len(numbers))
-        _check(positions.label, count, n_cut, rejects, out)
+        _check(positions, n_cut, rejects, out)
     return {
         "schema": CUTOUT_SCHEMA,
         "counts": {"read": count, "cut": n_cut, "rejected": len(rejects)},
@@ -196,9 +211,10 @@ def _block(stamps, catalog, planes, scale, given, *, own_psf):
     )
 
 
-def _check(catalog, count, n_cut, rejects, out):
+def _check(positions, n_cut, rejects, out):
     """Make sure that no row vanished, and write down those that were rejected."""
-    keep_rejects(rejects, rejects_path(out))
+    keep_rejects(rejects, rejects_path(out), source=positions)
+    catalog, count = positions.label, len(positions)
     if count != n_cut + len(rejects):
         raise RuntimeError(f"{catalog}: {count} rows in, but {n_cut} cut and {len(rejects)} rejected")
     if n_cut == 0:

@@ -15,10 +15,23 @@ from typing import Any
 
 from gen5astro.errors import ConfigError, Gen5Error
 
-__all__ = ["ATTEMPTS", "default_threads", "distribute", "map_blocks", "remember_interrupts", "warnings_lock"]
+__all__ = [
+    "ATTEMPTS",
+    "DoneBefore",
+    "default_threads",
+    "distribute",
+    "map_blocks",
+    "remember_interrupts",
+    "warnings_lock",
+]
 
 #: How often a block is tried that the operating system could not read, or that a worker died of.
 ATTEMPTS = 3
+
+
+class DoneBefore(int):
+    """Amount of work that an earlier run did: given to an ``advance``, it counts as done and not towards the rate."""
+
 
 warnings_lock = threading.Lock()
 """To hold while warning filters are changed and put back: they are those of the whole process, and threads that change

@@ -79,8 +79,7 @@ def _blocks(source, threads, advance):
             got = f"row {damaged[0].row}: {damaged[0].reason}"
             raise FormatError(f"cube {source.label}", got=got, remedy="see gen5astro verify, and build it again")
         group = source.cube.group[start : start + len(block)]
-        own = {"row": block.row.astype(np.float64), "group": group.astype(np.float64)}
-        yield replace(block, catalog=block.catalog | own)
+        yield replace(block, catalog=block.catalog | {"row": block.row, "group": group})
         if advance is not None:
             advance(len(block))
 

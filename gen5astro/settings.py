@@ -14,7 +14,7 @@ from pathlib import Path
 from gen5astro.config import Config, as_dict, describe
 from gen5astro.errors import ConfigError, MissingFileError, closest
 
-__all__ = ["commented_toml", "from_dict", "load_config", "toml_text"]
+__all__ = ["commented_toml", "from_dict", "load_config", "toml_text", "toml_value"]
 
 
 def from_dict(record, kind=Config, *, where=""):
@@ -120,7 +120,7 @@ def _type_name(hint):
     return _WORDS[hint]
 
 
-def load_config(path=None, settings=(), *, section=None):
+def load_config(path=None, settings=(), *, section=None, options=None):
     """Read a TOML file and apply ``key=value`` settings on top.
 
     Parameters
@@ -131,20 +131,23 @@ def load_config(path=None, settings=(), *, section=None):
         Each ``section.key=value``; the value is TOML, and a bare word is a string.
     section : str, optional
         Section that a key without a dot, in the file or in a setting, belongs to (``train`` for `gen5astro train`).
+    options : dict of str to tuple, optional
+        ``(section.key, value)`` of options of their own, by name such as ``--split``; one whose value is None was not
+        given.
 
     Returns
     -------
     config : Config
-        Defaults, then the file, then the settings.
+        Defaults, then the file, then settings and options.
 
     Raises
     ------
     MissingFileError
         If `path` is not there.
     ConfigError
-        If the TOML is broken or a key or value cannot be used.
+        If the TOML is broken, a key or value cannot be used, or an option and a setting say different things.
     """
-    record = {}
+    record, said = {}, {}
     if path is not None:
         path = Path(path)
         if not path.is_file():
@@ -173,7 +176,23 @@ def load_config(path=None, settings=(), *, section=None):
             if not isinstance(inner, dict):
                 raise ConfigError(f"--set {setting}", got=f"{key!r} that is no section", expected="section.key=value")
         inner[keys[-1]] = _parse_value(text.strip())
+        said[".".join(keys)] = setting, inner[keys[-1]]
+    for option, (key, value) in (options or {}).items():
+        if value is not None:
+            _add_option(record, said, option, key, list(value) if isinstance(value, tuple) else value)
     return from_dict(record)
+
+
+def _add_option(record, said, option, key, value):
+    """Put the value of an option in its place; `said` has the settings and their values by key."""
+    setting, other = said.get(key, (None, value))
+    if other != value:
+        remedy = "give one of the two"
+        what = option if value is True else f"{option} {value}"
+        raise ConfigError(what, got=f"--set {setting} as well", expected="one value", remedy=remedy)
+    section, _, name = key.partition(".")
+    if _is_table(record.setdefault(section, {})):
+        record[section][name] = value
 
 
 def _is_table(value):
@@ -208,17 +227,9 @@ def toml_text(config, sections):
     for section in sections:
         lines.append(f"[{section}]")
         record = as_dict(getattr(config, section))
-        lines += [f"{key} = {_toml_value(value)}" for key, value in record.items() if value is not None]
+        lines += [f"{key} = {toml_value(value)}" for key, value in record.items() if value is not None]
         lines.append("")
     return "\n".join(lines)
-
-
-def _toml_value(value):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def commented_toml(config, section):
@@ -240,5 +251,27 @@ def commented_toml(config, section):
     for name, _, doc in describe(type(getattr(config, section))):
         value = values[name]
         lines.append(f"# {doc}")
-        lines.append(f"# {name} =" if value is None else f"{name} = {_toml_value(value)}")
+        lines.append(f"# {name} =" if value is None else f"{name} = {toml_value(value)}")
     return "\n".join(lines) + "\n"
+
+
+def toml_value(value):
+    """Write a value as it stands in TOML, or after ``--set``.
+
+    Parameters
+    ----------
+    value : object
+        Plain types, as `gen5astro.config.as_dict` makes them; TOML itself has nothing for None.
+
+    Returns
+    -------
+    text : str
+        Which `load_config` reads back.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items()) + " }" if value else "{}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

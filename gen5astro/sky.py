@@ -256,7 +256,8 @@ def distinct_places(ra, dec):
 def _check_declinations(dec, located):
     wrong = np.flatnonzero(located & (np.abs(dec) > 90.0))
     if wrong.size:
-        got = f"{dec[wrong[0]]:g} in row {wrong[0]}" + (f" ({wrong.size} such rows)" if wrong.size > 1 else "")
+        # No row number: columns may be those of the good rows alone.
+        got = f"{dec[wrong[0]]:g}" + (f" and {wrong.size - 1} more such" if wrong.size > 1 else "")
         raise FormatError("column dec", got=got, expected="degrees, -90 to 90", remedy="are ra and dec swapped?")
 
 

@@ -38,7 +38,9 @@ _ALIASES = {
 }
 
 
-def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None, groups=None, digest=None, known=None):
+def assign_splits(
+    ra, dec, host_id, config, *, region_split=None, brickname=None, groups=None, digest=None, known=None, row=None
+):
     """Assign every pair to a split: groups whole, a guard band between splits, shares of the pairs as asked.
 
     Parameters
@@ -61,6 +63,8 @@ def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None
     known : str array, (n,), optional
         Split that a row already has, '' for new rows. Known rows keep theirs; new ones follow their group, then what
         is within the guard band of their patch, then their home.
+    row : int64 array, (n,), optional
+        Row numbers in the input, for messages; by default the places in the columns.
 
     Returns
     -------
@@ -79,12 +83,12 @@ def assign_splits(ra, dec, host_id, config, *, region_split=None, brickname=None
     """
     fractions = _checked_fractions(config.fractions)
     if config.split == "given":
-        split = map_given(region_split)
+        split = map_given(region_split, row)
         _refuse_empty(split, fractions, "add pairs to it, or use --set build.split=sky")
         return split
     if groups is None:
         groups = group_objects(ra, dec, host_id, min_separation_arcsec=config.min_separation_arcsec)
-    columns = {"groups": groups, "brickname": brickname, "digest": digest}
+    columns = {"groups": groups, "brickname": brickname, "digest": digest, "row": row}
     home, names = find_homes(ra, dec, host_id, config, **columns)
     code, settled = np.full(len(groups), -1), np.zeros(len(groups), bool)
     if known is not None:
@@ -110,13 +114,15 @@ def _checked_fractions(fractions):
     return fractions
 
 
-def map_given(region_split):
+def map_given(region_split, row=None):
     """Read the split that an input declares.
 
     Parameters
     ----------
     region_split : str array, (n,), or None
         Its column; ``training``, ``valid``, ``validation`` and ``testing`` are understood.
+    row : int64 array, (n,), optional
+        Row numbers in the input, for messages; by default the places in the column.
 
     Returns
     -------
@@ -137,30 +143,37 @@ def map_given(region_split):
     names, inverse = np.unique(np.asarray(region_split, dtype=str), return_inverse=True)
     unknown = [name for name in names.tolist() if name.strip().lower() not in _ALIASES]
     if unknown:
-        raise FormatError(
-            "column region_split", got=", ".join(map(repr, unknown[:5])), expected=", ".join(sorted(_ALIASES))
-        )
+        wrong = np.flatnonzero(np.isin(names, unknown)[inverse])
+        got = f"{', '.join(map(repr, unknown[:5]))} in {_some_rows(wrong, row)}"
+        remedy = "give every row its split, or use --split sky"
+        raise FormatError("column region_split", got=got, expected=", ".join(sorted(_ALIASES)), remedy=remedy)
     return np.array([_ALIASES[name.strip().lower()] for name in names.tolist()], dtype="<U5")[inverse]
 
 
-def _checked_bricks(brickname):
+def _some_rows(at, row):
+    """Say how many rows are meant, and which is the first."""
+    first = at[0] if row is None else row[at[0]]
+    return f"{len(at):,} row{'' if len(at) == 1 else 's'}, the first {first}"
+
+
+def _checked_bricks(brickname, row):
     if brickname is None:
         raise ColumnError(
             "column brickname", got="no such column", expected="a brick for every row", remedy="use build.split=sky"
         )
     brickname = np.asarray(brickname, dtype=str)
-    if lost := np.count_nonzero(brickname == ""):
-        row = int(np.argmax(brickname == ""))
+    lost = np.flatnonzero(brickname == "")
+    if lost.size:
         raise FormatError(
             "column brickname",
-            got=f"no brick in {lost:,} rows, the first {row}",
+            got=f"no brick in {_some_rows(lost, row)}",
             expected="a brick for every row",
             remedy="use build.split=sky",
         )
     return brickname
 
 
-def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None):
+def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None, row=None):
     """Find what `assign_splits` deals to a split as a whole.
 
     Parameters
@@ -177,6 +190,8 @@ def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None)
         Brick of each object, for ``split = "brick"``.
     digest : uint64 array, (n, 2), optional
         Digest of each stamp and ctrl.
+    row : int64 array, (n,), optional
+        Row numbers in the input, for messages; by default the places in the columns.
 
     Returns
     -------
@@ -196,7 +211,7 @@ def find_homes(ra, dec, host_id, config, *, groups, brickname=None, digest=None)
     if config.split == "given":
         return groups, []
     patches = connect([groups], ra, dec, within_arcsec=config.guard_arcsec)
-    bricks = _checked_bricks(brickname) if config.split == "brick" else None
+    bricks = _checked_bricks(brickname, row) if config.split == "brick" else None
     return _homes(patches, ra, dec, host_id, digest, bricks, config.cell_deg)
 
 

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from gen5astro.errors import ShapeError
 from gen5astro.sky import connect
 
-__all__ = ["MOST_BITS", "label_twins"]
+__all__ = ["MOST_BITS", "count_copies", "label_twins"]
 
 MOST_BITS = 32
 """Bits of 256 that the fingerprints of two twins may differ in; of two different galaxies, 128 +- 12 do."""
@@ -20,6 +20,28 @@ MOST_BITS = 32
 _BAND_BITS = 21
 _BANDS = 12
 _NEXT = 3
+
+
+def count_copies(digest):
+    """Count what is there to the last bit already.
+
+    Parameters
+    ----------
+    digest : uint64 array, (n, 2)
+        Digest of each stamp and ctrl.
+
+    Returns
+    -------
+    copies : dict of int
+        ``pairs``, those of which another one has both images as well, but for the first of them; and ``without_arc``,
+        those whose stamp is their ctrl.
+    """
+    digest = np.asarray(digest, np.uint64)
+    ordered = digest[np.lexsort(digest.T)]
+    return {
+        "pairs": int((ordered[1:] == ordered[:-1]).all(axis=1).sum()),
+        "without_arc": int((digest[:, 0] == digest[:, 1]).sum()),
+    }
 
 
 def label_twins(digest, fingerprint):

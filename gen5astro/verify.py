@@ -38,8 +38,8 @@ def verify_cube(cube, *, threads=None, advance=None):
     Returns
     -------
     record : dict
-        ``path``, ``status`` (PASS or FAIL), ``pairs``, ``files`` and ``checks``: a list of dict with ``name``,
-        ``status`` and ``note``.
+        ``path``, ``status`` (PASS or FAIL), ``pairs``, ``files``, ``checks``: a list of dict with ``name``, ``status``
+        and ``note``; and ``remedy``, empty where it passes.
 
     Raises
     ------
@@ -64,7 +64,18 @@ def verify_cube(cube, *, threads=None, advance=None):
             "pairs": len(cube),
             "files": [str(each) for each in cube.files],
             "checks": checks,
+            "remedy": _remedy(cube, [each["name"] for each in checks if each["status"] != Status.PASS]),
         }
+
+
+def _remedy(cube, failed):
+    if not failed:
+        return ""
+    copy = "copy it again" if len(cube.files) == 1 else f"copy it again, and the folder {cube.files[1].parent.name}"
+    again = f"or build it again from {cube.attributes['input']}"
+    if failed == ["pixels"]:
+        again += "; what is built from this file as it is leaves the damaged pairs out, as rejects"
+    return f"{copy}, {again}"
 
 
 def _check(name, judge, *arguments):
@@ -101,8 +112,9 @@ class _Read:
 def _checksums(cube):
     wrong = (block_checksums(cube.digest) != cube.checksum).any(axis=1)
     if not wrong.any():
-        return False, f"{len(wrong):,} blocks match"
-    return True, f"{wrong.sum():,} of {len(wrong):,} blocks do not match, the first is block {wrong.argmax()}"
+        return False, f"the stored digests of {len(wrong):,} blocks match their checksums; no pixel is looked at"
+    first = f"the first is block {wrong.argmax()}"
+    return True, f"the stored digests of {wrong.sum():,} of {len(wrong):,} blocks do not match their checksums, {first}"
 
 
 def _same(stored, found):

@@ -16,6 +16,9 @@ class MemorySource:
     def positions(self):
         return self.block.catalog["ra"], self.block.catalog["dec"]
 
+    def identify(self, rows):
+        return {"pair_id": self.block.catalog["pair_id"][rows]}
+
     def blocks(self, size):
         for start in range(0, self.n_rows, size):
             yield BlockRef(start, min(start + size, self.n_rows))

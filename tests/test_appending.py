@@ -8,6 +8,7 @@ import pytest
 from gen5astro.build import build_cube
 from gen5astro.config import Config
 from gen5astro.errors import ConfigError, SchemaError
+from gen5astro.io import open_pairs
 from gen5astro.io.appended import AppendedPairs
 from gen5astro.io.cube_source import CubeSource
 from gen5astro.io.hdf5 import Cube
@@ -214,3 +215,21 @@ def test_a_cube_is_appended_to_a_cube(old, out, tmp_path, pairs):
     build_cube(AppendedPairs(old, CubeSource(other)), out, config=Config())
     with Cube(out) as cube:
         np.testing.assert_array_equal(cube.digest[np.argsort(cube.row)], pairs.digest)
+
+
+def test_each_quantity_that_differs_has_its_own_remedy(old, pairs, tmp_path):
+    for name, remedy in (("bands", "--bands"), ("pixel_scale", "same pixel scale: one cube has one")):
+        other = dataclasses.replace(pairs, **{name: ("g", "r", "i") if name == "bands" else 0.3})
+        with pytest.raises(SchemaError, match=remedy):
+            AppendedPairs(old, MemorySource(other))
+    with pytest.raises(SchemaError, match="--size"):
+        AppendedPairs(old, MemorySource(make_pairs(4, np.random.default_rng(0))))
+
+
+def test_a_pixel_scale_that_is_only_assumed_is_to_be_stated(old, pairs, tmp_path):
+    np.save(tmp_path / "a.npy", pairs.stamp[0])
+    (tmp_path / "table.csv").write_text("stamp_path,ctrl_path\na.npy,a.npy\n")
+    said = r"got 0.262, which is assumed; expected 0.263, .*if it is the same, say so with --pixel-scale 0.263"
+    with pytest.raises(SchemaError, match=said):
+        AppendedPairs(old, open_pairs(tmp_path / "table.csv"))
+    AppendedPairs(old, open_pairs(tmp_path / "table.csv", pixel_scale=0.263))

@@ -177,6 +177,37 @@ def test_the_worst_pairs_are_of_different_hosts_and_come_with_their_pixels(pedes
     assert [pair["row"] for pair in worst] == [pair["row"] for pair in pedestal.record["worst_pairs"]]
 
 
+@pytest.fixture(scope="module")
+def few_bad():
+    """Pairs that can be read and not measured: without a number, without light, with an arc outside the image."""
+    block = pairs()
+    block.stamp[[10, 20, 30]] = np.nan
+    block.census[[10, 20, 30], 0, :, 0] = 0
+    block.stamp[41] = block.ctrl[41] = 0.0
+    block.catalog["theta_e_arcsec"][51] = 1e5
+    return audit(block)
+
+
+def test_where_gates_cannot_be_computed_nothing_is_called_physical(few_bad):
+    gates, diagnosis = few_bad.record["gates"], few_bad.record["diagnosis"]
+    assert gates["core_leakage"]["status"] == "ERROR"
+    assert diagnosis["top"] == "unknown"
+    assert diagnosis["causes"][0]["confidence"] is None
+    assert "core_leakage" in diagnosis["causes"][0]["look_first"]
+
+
+def test_a_gate_names_the_rows_that_it_cannot_be_computed_for(few_bad):
+    note = few_bad.record["gates"]["pair_integrity"]["note"]
+    assert note == "5 of 300 pairs have features that are not finite (row 10, 20, 30, 41, 51), more than 1 in 100"
+
+
+def test_a_worst_pair_is_said_to_have_what_it_has(few_bad):
+    reasons = {pair["row"]: pair["reason"] for pair in few_bad.record["worst_pairs"]}
+    assert reasons[10] == reasons[20] == reasons[30] == "pixels that are not finite"
+    assert reasons[41] == "no flux in the host's core in g (ctrl_core_flux is 0)"
+    assert reasons[51] == "a measurement that is not finite: physical_core_flux in g"
+
+
 def test_a_nan_in_one_stamp_fails_the_audit_and_stops_nothing():
     block = pairs()
     block.stamp[7, 0, 10, 10] = np.nan

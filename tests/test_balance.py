@@ -62,6 +62,17 @@ def test_too_few_homes_are_not_judged():
         assert row["ks"] is row["p"] is row["p_all"] is row["differs"] is None
 
 
+def test_a_constant_is_not_compared_and_takes_no_part_in_the_correction():
+    _, _, home, split, seeing = draw(1)
+    varied = {"seeing": ("arcsec", np.where(split == "test", seeing - 0.02, seeing))}
+    alone, beside = (
+        compare_splits(split, home, {**varied, **more}) for more in ({}, {"same": ("", np.ones(len(split)))})
+    )
+    assert beside["seeing"] == alone["seeing"]
+    assert (beside["seeing"]["constant"], beside["same"]["constant"]) == (False, True)
+    assert all(row["ks"] is row["differs"] is None for row in beside["same"]["splits"].values())
+
+
 def test_a_comparison_is_plain_json():
     _, _, home, split, seeing = draw(2)
     balance = compare_splits(split, home, {"seeing": ("arcsec", seeing)})

@@ -194,7 +194,7 @@ def test_an_audit_of_these_pairs_travels_with_the_cube(tmp_path, out, pairs):
     audit = write_audit(tmp_path / "audit", pairs)
     summary = build_cube(MemorySource(pairs), out, config=Config(), audit=audit)
     gates = {"core_leakage": "FAIL", "finite_pixels": "PASS"}
-    assert summary["audit"] == {"status": "FAIL", "gates": gates}
+    assert summary["audit"] == {"status": "FAIL", "gates": gates, "advisory": []}
     with Cube(out) as cube:
         assert cube.audit == json.loads(audit.read_text())
         assert cube.measure == {}
@@ -372,7 +372,8 @@ def test_a_pair_on_a_known_lens_is_left_out_with_its_reason_and_does_not_count_a
     summary = build_cube(MemorySource(block), out, config=strict, audit=audit)
     assert summary["counts"] == {"n_in": 90, "n_ok": 88, "n_rejected": 2}
     rejects = pq.read_table(out.with_name("cube.rejects.parquet")).to_pylist()
-    assert rejects[0] == {"row": 7, "reason": f"the ctrl is the known lens {name}, 3.0 arcsec away"}
+    reason = f"the ctrl is the known lens {name}, 3.0 arcsec away"
+    assert rejects[0] == {"row": 7, "reason": reason, "left_out": True, "pair_id": block.catalog["pair_id"][7]}
     with Cube(out) as cube:
         np.testing.assert_array_equal(cube.row, np.delete(np.arange(90), [7, 8]))
         np.testing.assert_array_equal(
@@ -414,3 +415,16 @@ def test_bricks_split_a_cube(out, pairs):
     with Cube(out) as cube:
         for each in np.unique(bricks):
             assert len(set(cube.split[cube.catalog["brickname"] == each])) == 1
+
+
+def test_rows_without_a_split_are_counted_and_named_by_their_number_in_the_input(out, pairs):
+    given = np.resize(["train", "val", "test"], 90)
+    given[[12, 40, 41]] = ""
+    source = MemorySource(with_columns(pairs, region_split=given), bad={3: "torn", 7: "torn"})
+    config = from_dict({"build": {"split": "given"}, "audit": {"max_reject_fraction": 0.1}})
+    with pytest.raises(FormatError, match=r"column region_split: got '' in 3 rows, the first 12; expected test"):
+        build_cube(source, out, config=config)
+    config = from_dict({"build": {"split": "brick"}, "audit": {"max_reject_fraction": 0.1}})
+    source = MemorySource(with_columns(pairs, brickname=given), bad={3: "torn", 7: "torn"})
+    with pytest.raises(FormatError, match=r"column brickname: got no brick in 3 rows, the first 12"):
+        build_cube(source, out, config=config)

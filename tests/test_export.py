@@ -69,6 +69,22 @@ def test_parquet_is_what_every_verb_reads(cube, tmp_path):
     assert decode_npz(packed).bands == cube.bands
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "fits"])
+def test_row_and_group_stay_whole_numbers(cube, tmp_path, ending):
+    out = tmp_path / f"pairs.{ending}"
+    export_cube(cube.path, out)
+    if ending == "fits":
+        found = Table.read(out, "CATALOG")
+    elif ending == "parquet":
+        found = pq.read_table(out)
+    else:
+        with pa.ipc.open_file(out) as file:
+            found = file.read_all()
+    for name in ("row", "group"):
+        assert np.asarray(found[name]).dtype.kind == "i"
+        np.testing.assert_array_equal(found[name], getattr(cube, name))
+
+
 def test_another_ending_is_refused(cube, tmp_path):
     with pytest.raises(FormatError, match=r"got ending '\.csv'; expected \.parquet or \.arrow or \.fits"):
         export_cube(cube.path, tmp_path / "pairs.csv")

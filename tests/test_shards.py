@@ -24,11 +24,13 @@ from gen5astro.io.cube_source import CubeSource
 from gen5astro.io.hdf5 import Cube, content_digest
 from gen5astro.io.journal import Journal
 from gen5astro.io.parquet import PairWriter
+from gen5astro.io.paths import TablePairs
 from gen5astro.kernels.fingerprint import fingerprint
 from gen5astro.sample import load_hosts, load_known_lenses
 from gen5astro.settings import from_dict
 from gen5astro.shards import plan_shards
 from gen5astro.verify import verify_cube
+from tests.io.inputs import table_of_paths
 from tests.sources import MemorySource
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -107,13 +109,18 @@ def test_hdf5_alone_reads_the_shards_through_the_index(built):
 
 def test_the_how_to_maps_the_shards_with_h5py_and_numpy_alone(built):
     page = (DOCS / "howto" / "read_a_cube.rst").read_text(encoding="utf-8")
-    (code,) = [textwrap.dedent(each) for each in re.findall(r"(?:^    .*\n|^\n)+", page, re.M) if "def mapped" in each]
-    assert "gen5astro" not in code
-    names = {}
-    exec(code, names)
+    codes = [textwrap.dedent(each) for each in re.findall(r"(?:^    .*\n|^\n)+", page, re.M)]
+    (plain,), (any_cube,) = ([each for each in codes if words in each] for words in ('np.memmap("cube', "def mapped"))
+    assert "gen5astro" not in any_cube
     for name in ("shards", "whole"):
-        maps = names["mapped"](built / f"{name}.h5", "ctrl")
-        np.testing.assert_array_equal(np.concatenate(maps), np.asarray(Cube(built / f"{name}.h5").ctrl))
+        cube, names = built / f"{name}.h5", {}
+        exec(any_cube.replace("cube.h5", str(cube)), names)
+        np.testing.assert_array_equal(np.concatenate(names["stamps"]), np.asarray(Cube(cube).stamp))
+        np.testing.assert_array_equal(np.concatenate(names["mapped"](cube, "ctrl")), np.asarray(Cube(cube).ctrl))
+    exec(plain.replace("cube.h5", str(built / "whole.h5")), names)
+    np.testing.assert_array_equal(names["stamp"], Cube(built / "whole.h5").stamp)
+    with pytest.raises(AssertionError, match="lie in shards"):
+        exec(plain.replace("cube.h5", str(built / "shards.h5")), names)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +171,10 @@ def test_a_shard_that_is_gone_or_cut_is_named(pairs, tmp_path):
     shard = Cube(tmp_path / "cube.h5").files[2]
     content = shard.read_bytes()
     shard.write_bytes(content[:-100])
-    with pytest.raises(FormatError, match=r"cube .*0001\.h5: got"):
+    with pytest.raises(FormatError, match=r"cube .*0001\.h5: got a truncated file: [\d,]+ of [\d,]+ bytes"):
         Cube(tmp_path / "cube.h5")
     shard.unlink()
-    with pytest.raises(MissingFileError, match=r"shard .*0001\.h5: got nothing there"):
+    with pytest.raises(MissingFileError, match=r"shard .*0001\.h5: got nothing there.*and the folder cube\.shards"):
         Cube(tmp_path / "cube.h5")
 
 
@@ -279,6 +286,18 @@ def test_a_cube_of_another_build_is_not_taken_for_the_one_to_resume(pairs, tmp_p
         build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=SHARDED, resume=True)
 
 
+@pytest.mark.parametrize("config", [WHOLE, SHARDED], ids=["one file", "shards"])
+def test_a_build_in_the_place_of_an_older_cube_is_gone_on_with(pairs, tmp_path, config):
+    out = tmp_path / "cube.h5"
+    build_cube(MemorySource(pairs, bad={0: "torn"}), out, config=config)
+    with contextlib.suppress(KeyboardInterrupt):
+        build_cube(Interrupted(pairs), out, config=config, threads=1, force=True)
+    assert len(Cube(out)) == 89
+    assert build_cube(MemorySource(pairs), out, config=config, resume=True)["counts"]["n_ok"] == 90
+    assert verify_cube(out)["status"] == "PASS"
+    assert not (tmp_path / "cube.h5.part").exists()
+
+
 def test_another_build_is_not_resumed(pairs, tmp_path):
     interrupted(pairs, tmp_path / "cube.h5")
     other = from_dict({"build": {"block": 16, "split_seed": 11}, "audit": {"max_reject_fraction": 0.5}})
@@ -286,6 +305,31 @@ def test_another_build_is_not_resumed(pairs, tmp_path):
         build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=other, resume=True)
     assert (tmp_path / "cube.h5.part").exists()
     build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=other, force=True)
+
+
+def test_a_build_of_images_that_have_changed_since_is_not_resumed(tmp_path):
+    (pairs,) = inject_blocks(load_hosts(), 60, seed=5, config=InjectConfig(size=32), block=60)
+    table = table_of_paths("npy")(tmp_path, pairs)
+
+    class Broken(TablePairs):
+        def read(self, ref):
+            if ref.start >= 32:
+                raise KeyboardInterrupt
+            return super().read(ref)
+
+    def build(source, name, **options):
+        return build_cube(source(table), tmp_path / name, config=WHOLE, threads=1, **options)
+
+    for name in ("same.h5", "other.h5"):
+        with contextlib.suppress(KeyboardInterrupt):
+            build(Broken, name)
+    assert build(TablePairs, "same.h5", resume=True)["counts"]["n_ok"] == 60
+    np.save(tmp_path / "images" / "ctrl50.npy", pairs.ctrl[3].transpose(1, 2, 0))
+    with pytest.raises(SchemaError, match="input files of what is to be resumed"):
+        build(TablePairs, "other.h5", resume=True)
+    (tmp_path / "images" / "ctrl50.npy").unlink()
+    with pytest.raises(SchemaError, match="input files of what is to be resumed"):
+        build(TablePairs, "other.h5", resume=True)
 
 
 @pytest.mark.parametrize("shard", [1000, 25])

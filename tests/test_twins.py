@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gen5astro.errors import ShapeError
-from gen5astro.twins import MOST_BITS, label_twins
+from gen5astro.twins import MOST_BITS, count_copies, label_twins
 
 
 def draw(rng, n):
@@ -64,3 +64,9 @@ def test_the_order_of_the_rows_does_not_matter():
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ShapeError, match="got 2 and 1"):
         label_twins(np.zeros((2, 2)), np.zeros((1, 4)))
+
+
+def test_copies_to_the_last_bit_share_both_images():
+    digest = np.array([[1, 2], [3, 2], [1, 2], [5, 5], [1, 2], [2, 1]], np.uint64)
+    assert count_copies(digest) == {"pairs": 2, "without_arc": 1}
+    assert count_copies(digest[:0]) == {"pairs": 0, "without_arc": 0}

@@ -64,6 +64,7 @@ def test_a_whole_cube_passes_every_check(built):
     assert record["status"] == "PASS"
     assert {each["status"] for each in record["checks"]} == {"PASS"}
     assert record["pairs"] == 39
+    assert record["remedy"] == ""
     notes = {each["name"]: each["note"] for each in record["checks"]}
     assert notes["pixels"] == "78 images match their digests"
     assert notes["counts"] == "40 rows = 39 pairs + 1 rejected"
@@ -140,6 +141,11 @@ def test_pairs_whose_pixels_are_damaged_are_named(built, tmp_path):
     (pixels,) = [each for each in record["checks"] if each["name"] == "pixels"]
     assert record["status"] == pixels["status"] == "FAIL"
     assert pixels["note"].startswith(f"1 of 39 pairs do not match their digests: rows {image.row[2]}")
+    assert record["remedy"].startswith("copy it again")
+    assert "build it again from" in record["remedy"]
+    text = CliRunner().invoke(main, ["verify", str(path)]).stdout
+    assert "To mend it: copy it again" in text
+    assert "no pixel is looked at" in text
 
 
 def test_a_list_of_rejects_of_another_build_is_told(built, tmp_path):

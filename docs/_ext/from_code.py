@@ -19,6 +19,7 @@ from gen5astro.config import Config, describe
 from gen5astro.diagnosis import load_causes
 from gen5astro.gates import load_gates
 from gen5astro.io.catalog import ALIASES
+from gen5astro.settings import toml_value
 
 DASH = r"\-"
 
@@ -123,21 +124,10 @@ class Configuration(FromCode):
         """Return the lines."""
         lines = []
         for section, kind in typing.get_type_hints(Config).items():
-            rows = [[code(key), code(toml(default)), doc] for key, default, doc in describe(kind)]
+            rows = [[code(key), code(toml_value(default)), doc] for key, default, doc in describe(kind)]
             lines += [*heading(f"[{section}]"), kind.__doc__.partition("\n\n")[0], ""]
             lines += table(["key", "default", "meaning"], rows, [3, 3, 6])
         return lines
-
-
-def toml(value):
-    """Return a value as it is written in TOML or after ``--set``."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(toml, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key} = {toml(each)}' for key, each in value.items())}}}"
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 class Faults(FromCode):

@@ -26,7 +26,8 @@ __all__ = ["VerbGroup", "main"]
 class VerbGroup(click.Group):
     """A group whose commands are the modules beside it, and that ends as the exit codes promise.
 
-    0 all pass; 1 a bug; 2 bad input or usage, told in one line; 3 a gate did not pass; 130 interrupted.
+    0 all pass; 1 a bug; 2 bad input or usage, told in one line; 3 a gate did not pass; 130 interrupted; 141 what reads
+    the output has gone.
     """
 
     def list_commands(self, ctx):
@@ -119,6 +120,9 @@ class VerbGroup(click.Group):
             hint = f" (see {context.command_path} --help)" if context else ""
             _complain(f"{' '.join(error.format_message().split())}{hint}")
             sys.exit(2)
+        except SystemExit:
+            # Only click and rich leave from in there: where `head`, say, has read enough.
+            sys.exit(141)
         except (click.Abort, KeyboardInterrupt):
             _complain("interrupted")
             sys.exit(130)
@@ -162,5 +166,5 @@ def main():
 
     A pair is a stamp (a real galaxy with an injected arc) and its ctrl (the same galaxy without). The word "sample"
     stands for the real galaxies inside the package wherever hosts are asked for. Exit codes: 0 all pass, 1 a bug,
-    2 bad input, 3 a gate did not pass, 130 interrupted.
+    2 bad input, 3 a gate or an evaluation did not pass, 130 interrupted, 141 what reads the output (as head) has gone.
     """

@@ -33,6 +33,7 @@ import click
 
 from gen5astro.cli._outputs import refuse_input_as_output
 from gen5astro.config import Config
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import ConfigError
 from gen5astro.settings import load_config
 from gen5astro.verdict import Status
@@ -54,7 +55,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def common_options(section=None, *, without=(), spread=False, rejects=False):
+def common_options(section=None, *, without=(), spread=False, rejects=False, keys=()):
     """Give a command the options that mean the same in every verb.
 
     The command receives ``config`` (a `Config` made of ``--config``, ``--set`` and, where the section has one,
@@ -71,6 +72,8 @@ def common_options(section=None, *, without=(), spread=False, rejects=False):
     rejects : bool
         Whether the verb reads rows that may be bad: it then has ``--max-reject-fraction`` for the key
         ``audit.max_reject_fraction``.
+    keys : iterable of str
+        Options of the verb's own that stand for keys of the section by their names; the config has them.
 
     Returns
     -------
@@ -93,9 +96,14 @@ def common_options(section=None, *, without=(), spread=False, rejects=False):
         def with_config(
             *args, config_file, settings, seed_setting=None, reject_setting=None, scheduler=None, **options
         ):
-            seed = () if seed_setting is None else (f"{section}.seed={seed_setting}",)
-            allowed = () if reject_setting is None else (f"audit.max_reject_fraction={reject_setting}",)
-            config = load_config(config_file, (*settings, *seed, *allowed), section=section)
+            if options.get("resume") and options.get("force"):
+                raise click.UsageError(
+                    "--resume goes on with what is there, --force overwrites it: give one of the two"
+                )
+            own = {f"--{name.replace('_', '-')}": (f"{section}.{name}", options[name] or None) for name in keys}
+            own["--seed"] = f"{section}.seed", seed_setting
+            own["--max-reject-fraction"] = "audit.max_reject_fraction", reject_setting
+            config = load_config(config_file, settings, section=section, options=own)
             refuse_input_as_output(options)
             with _writing(options.get("out")), _workers(scheduler):
                 return function(*args, config=config, **options)
@@ -242,7 +250,8 @@ def progress(label, total=None, *, quiet=False):
     Yields
     ------
     advance : callable
-        ``advance(n=1)`` adds `n` to the work done; may be called from any thread.
+        ``advance(n=1)`` adds `n` to the work done; may be called from any thread. The rate is of what this run does:
+        what is `DoneBefore` counts as done and no more.
     """
     if quiet:
         yield _ignore
@@ -251,15 +260,19 @@ def progress(label, total=None, *, quiet=False):
         with _bar(label, total) as advance:
             yield advance
         return
-    start, done = time.monotonic(), 0
+    start, done, before = time.monotonic(), 0, 0
 
     def count(n=1):
-        nonlocal done
-        done += n
+        nonlocal done, before
+        if isinstance(n, DoneBefore):
+            before += n
+        else:
+            done += n
 
     yield count
     seconds = time.monotonic() - start
-    say(f"{label}: {done:,} in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f} a second")
+    earlier = f", beside {before:,} done before" if before else ""
+    say(f"{label}: {done:,} in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f} a second{earlier}")
 
 
 def _ignore(n=1):
@@ -277,6 +290,9 @@ def _bar(label, total):
         task = bar.add_task(label, total=total, rate="")
 
         def advance(n=1):
+            if isinstance(n, DoneBefore):
+                bar.reset(task, completed=int(n))
+                return
             bar.advance(task, n)
             speed = bar.tasks[0].speed
             bar.update(task, rate="" if speed is None else f"{speed:,.0f} / s")

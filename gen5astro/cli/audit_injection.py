@@ -1,6 +1,7 @@
 """``gen5astro audit-injection``."""
 
 import functools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def command(
     from gen5astro.table import is_table
 
     again = is_table(pairs)
-    _refuse_what_needs_pixels(pairs, again=again, explain=explain, psf=psf, normalized=normalized)
+    _refuse_what_needs_pixels(pairs, reading, again=again, explain=explain, psf=psf, normalized=normalized)
     earlier = baseline and load_audit(baseline)
     table = _read_again(pairs, config) if again else None
     source = None if again else open_pairs(pairs, **reading)
@@ -113,13 +114,14 @@ def _measured(source, out, config, *, quiet, **options):
         say(note, quiet=quiet)
     with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
         listed = out / "rejects.parquet"
-        keep = {"advance": advance, "on_rejects": lambda rejects: write_rejects(rejects, listed)}
+        keep = {"advance": advance, "on_rejects": lambda rejects: write_rejects(rejects, listed, source=source)}
         return audit_pairs(source, config=config, **keep, **options)
 
 
-def _refuse_what_needs_pixels(pairs, *, again, explain, psf, normalized):
+def _refuse_what_needs_pixels(pairs, reading, *, again, explain, psf, normalized):
     """Refuse options that a measurement table, or each other, make meaningless."""
-    for option, given in (("--explain", explain), ("--psf", psf), ("--normalized", normalized)):
+    options = {"--explain": explain, "--psf": psf, "--normalized": normalized} | _given(reading)
+    for option, given in options.items():
         if again and given:
             raise ConfigError(option, got=f"{pairs}, a measurement table", expected="pairs, whose pixels can be read")
     if explain and normalized:
@@ -147,9 +149,13 @@ def _judged_again(table, path, out, config):
     from gen5astro.io.rejects import write_rejects
     from gen5astro.report.record import read_rejects
 
-    rejects = read_rejects(Path(path).with_name("rejects.parquet"))
+    beside, listed = Path(path).with_name("rejects.parquet"), out / "rejects.parquet"
+    rejects = read_rejects(beside)
     rejects = rejects if len(rejects) == table.origin.rejected else []
-    write_rejects(rejects, out / "rejects.parquet")
+    if not rejects:
+        write_rejects(rejects, listed)
+    elif not (listed.exists() and listed.samefile(beside)):
+        shutil.copyfile(beside, listed)
     record, table = judge_table(table, config)
     return AuditResult(record, table, rejects, [])
 
@@ -178,6 +184,12 @@ def _explained(result, source, config, psf, *, keep, threads, quiet):
     return replace(result, record=result.record | {"explanation": found})
 
 
+def _given(reading):
+    """The options that say how images are to be read, by their names."""
+    named = {"columns": "--column", "bands": "--bands", "pixel_scale": "--pixel-scale"}
+    return {named[name]: value for name, value in reading.items()}
+
+
 def _refuse(options, expected):
     """Refuse options that would do nothing."""
     for name, value in options.items():
@@ -195,8 +207,7 @@ def _self_test(pairs, reading, refused, out, config, *, threads, quiet, as_json,
 
     _refuse(refused, "an audit of PAIRS")
     if pairs is None:
-        named = {"columns": "--column", "bands": "--bands", "pixel_scale": "--pixel-scale"}
-        _refuse({named[name]: value for name, value in reading.items()}, "PAIRS, which it speaks of")
+        _refuse(_given(reading), "PAIRS, which it speaks of")
     elif is_table(pairs):
         raise ConfigError("--self-test", got=f"{pairs}, a measurement table", expected="pairs, to plant faults into")
     plan = plan_sets(config)
@@ -228,7 +239,8 @@ def _check_pairs(source, out, config, *, threads, quiet):
     listed = out / "rejects.parquet"
     with progress("measuring pairs", source.n_rows, quiet=quiet) as advance:
         options = {"threads": threads, "advance": advance}
-        sets = check_source(source, config, on_rejects=lambda rejects: write_rejects(rejects, listed), **options)
+        options["on_rejects"] = lambda rejects: write_rejects(rejects, listed, source=source)
+        sets = check_source(source, config, **options)
     if note := rejects_note(listed):
         say(note, quiet=quiet)
     return sets

@@ -1,7 +1,5 @@
 """``gen5astro build-hdf5``."""
 
-import dataclasses
-
 import click
 
 from gen5astro.cli._common import FILE, common_options, progress, reading_options, say, show
@@ -26,10 +24,8 @@ from gen5astro.cli._outputs import claim_file, kept_part
 @click.option("--append-to", type=FILE, help="Cube whose pairs the new one holds too, each in the split that it has.")
 @click.option("--resume", is_flag=True, help="Go on with a build that was interrupted.")
 @reading_options
-@common_options("build", spread=True, rejects=True)
-def command(
-    pairs, out, audit, split, repair, pixels, append_to, resume, reading, config, threads, quiet, as_json, force
-):
+@common_options("build", spread=True, rejects=True, keys=("split", "repair", "pixels"))
+def command(pairs, out, audit, append_to, resume, reading, config, threads, quiet, as_json, force, **_keys):
     """Build the training cube of audited pairs.
 
     PAIRS is what audit-injection takes. Pixels keep their physical flux; the statistics of the normalizer are stored
@@ -49,11 +45,8 @@ def command(
     from gen5astro.io import open_pairs
     from gen5astro.io.appended import AppendedPairs
     from gen5astro.io.rejects import rejects_note, rejects_path
-    from gen5astro.report.cube import moved_text, print_cube
+    from gen5astro.report.cube import audit_warning, copies_text, moved_text, print_cube
 
-    given = {"split": split, "repair": repair or None, "pixels": pixels}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    config = dataclasses.replace(config, build=dataclasses.replace(config.build, **chosen))
     claim_file(out, force=force or resume)
     source = open_pairs(pairs, **reading)
     if append_to is not None:
@@ -65,9 +58,13 @@ def command(
         summary = build_cube(source, out, config=config, audit=audit, **options)
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
+    if copied := copies_text(summary["copies"]):
+        say(f"warning: {copied}", quiet=quiet)
     if leaked := summary["leaks"]["groups"]:
         hosts = f"{leaked:,} host{'' if leaked == 1 else 's'}"
         say(f"the given split leaks: {hosts} in more than one split; --repair mends it", quiet=quiet)
     if summary["moved"]:
         say(f"{moved_text(summary['moved'])}, see {moves_path(out)}", quiet=quiet)
     show(summary, print_cube, as_json=as_json, quiet=quiet)
+    warning = audit_warning(summary["audit"])
+    say(warning or f"wrote {out}; next: gen5astro train {out} --out run", quiet=quiet)

@@ -1,7 +1,5 @@
 """``gen5astro cutout``."""
 
-import dataclasses
-
 import click
 
 from gen5astro.cli._common import FILE, bands_option, column_option, common_options, progress, say, show
@@ -19,8 +17,8 @@ from gen5astro.cli._outputs import claim_file
     "--psf", metavar="FILE", help="PSFs: FITS with HDUs PSF_<band>, or `sample`.  [default: beside the coadds]"
 )
 @column_option
-@common_options("cutout", without=("threads",))
-def command(catalog, more, images, out, size, columns, config, quiet, as_json, **options):
+@common_options("cutout", without=("threads",), keys=("size",))
+def command(catalog, more, images, out, columns, config, quiet, as_json, **options):
     """Cut galaxies out of survey coadds, as hosts for inject.
 
     CATALOG is a table (CSV, ECSV, FITS, VOTable, Parquet) with ra and dec; its other columns ride along. The coadds are
@@ -39,7 +37,8 @@ def command(catalog, more, images, out, size, columns, config, quiet, as_json, *
     from gen5astro.sample import sample_path
 
     claim_file(out, force=options["force"])
-    options["config"] = config.cutout if size is None else dataclasses.replace(config.cutout, size=size)
+    del options["size"]
+    options["config"] = config.cutout
     if options["psf"] == "sample":
         options["psf"] = sample_path("hosts.fits")
     positions = read_positions(catalog, columns=columns)
@@ -52,7 +51,8 @@ def command(catalog, more, images, out, size, columns, config, quiet, as_json, *
     if note := rejects_note(rejects_path(out)):
         say(note, quiet=quiet)
     show(summary, print_cutout, as_json=as_json, quiet=quiet)
-    say(f"next: gen5astro inject {out} --out pairs.parquet", quiet=quiet)
+    next_ones = f"gen5astro inject {out} --out pairs.parquet, or gen5astro predict RUN {out} --out scores.parquet"
+    say(f"next: {next_ones}", quiet=quiet)
 
 
 def _files(patterns):

@@ -4,8 +4,9 @@ from contextlib import contextmanager
 
 import click
 
-from gen5astro.cli._common import FILE, FOLDER, common_options, progress, show
+from gen5astro.cli._common import FILE, FOLDER, common_options, exit_code, progress, say, show
 from gen5astro.cli._outputs import claim_folder
+from gen5astro.verdict import Status
 
 
 @click.command()
@@ -18,6 +19,10 @@ def command(run, cube, out, config, threads, quiet, as_json, force):
 
     RUN is a folder that train made, or a checkpoint. Its scores on the test split of CUBE are judged with intervals
     over hosts; a rate that rests on too few hosts is refused. Real lens candidates are scored beside them.
+
+    The exit code is 0 where the evaluation passes, and 3 where it does not: where the interval of the AUC does not
+    exclude chance (FAIL), or there are too few independent test hosts to prove anything (INSUFFICIENT), as the sample's
+    30 hosts leave. What was found is written all the same.
 
     \b
     Example:
@@ -37,6 +42,10 @@ def command(run, cube, out, config, threads, quiet, as_json, force):
         record, out / "evaluation.html", images={each.name: each.pixels for each in load_candidates()}
     )
     show(record, print_evaluation, as_json=as_json, quiet=quiet)
+    usable = record["status"] == Status.PASS and record["provenance"]["config"]["train"]["view"] == "single"
+    more = f"; next: gen5astro predict {run} CUTOUTS --out scores.parquet" if usable else ""
+    say(f"open {out / 'evaluation.html'}{more}", quiet=quiet)
+    return exit_code(record["status"])
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """The verb ``inject``."""
 
-import dataclasses
-
 import click
 
 from gen5astro.cli._common import FILE, common_options, progress, reading_options, say
@@ -35,6 +33,8 @@ stamp what a faulty injection would; its strength stands after a colon [and has 
 {_FAULT_LINES}
 """
 
+_KEYS = ("size", "engine", "lens_model", "source_model")
+
 
 def _names(_context, _option, text):
     return None if text is None else tuple(name.strip() for name in text.split(","))
@@ -52,13 +52,12 @@ def _names(_context, _option, text):
 @click.option("--lens-model", metavar="NAME,...", callback=_names, help="lenstronomy's lens models, main one first.")
 @click.option("--source-model", metavar="NAME,...", callback=_names, help="lenstronomy's light models.")
 @reading_options
-@common_options("inject", without=("json",), spread=True, rejects=True)
+@common_options("inject", without=("json",), spread=True, rejects=True, keys=_KEYS)
 def command(hosts, out, like, reading, config, quiet, force, **options):
     """Inject lensed arcs into real galaxies."""
     claim_file(out, force=force)
-    chosen = {name: options.pop(name) for name in ("size", "engine", "lens_model", "source_model")}
+    chosen = {name: options.pop(name) for name in _KEYS}
     chosen = {name: value for name, value in chosen.items() if value is not None}
-    config = dataclasses.replace(config, inject=dataclasses.replace(config.inject, **chosen))
     try:
         if like is None:
             _draw(hosts, out, reading, config, quiet, force=force, **options)
@@ -87,8 +86,8 @@ def _read_hosts(hosts, out, reading, config, quiet):
     listed = rejects_path(out).with_suffix("").with_suffix(".hosts.rejects.parquet")
     options = {"moffat_beta": config.inject.moffat_beta, "max_reject_fraction": config.audit.max_reject_fraction}
 
-    def keep(rejects):
-        keep_rejects(rejects, listed)
+    def keep(rejects, source):
+        keep_rejects(rejects, listed, source=source)
         if rejects:
             say(rejects_note(listed), quiet=quiet)
 
@@ -114,7 +113,7 @@ def _repeat(hosts, out, like, reading, config, quiet, chosen, *, count, seed, **
     section, seed = likeness.choose(config.inject, seed=seed, keep=chosen)
     listed = rejects_path(out)
     options |= {"seed": seed, "config": section, "max_reject_fraction": config.audit.max_reject_fraction}
-    options |= {"on_rejects": lambda rejects: keep_rejects(rejects, listed)}
+    options |= {"on_rejects": lambda rejects: keep_rejects(rejects, listed, source=likeness.source)}
     galaxies = None if hosts == "ctrl" else _read_hosts(hosts, out, dict.fromkeys(reading), config, quiet)
     with progress("injecting pairs again", likeness.source.n_rows, quiet=quiet) as advance:
         outcome = write_like(likeness, galaxies, out, advance=advance, **options)

@@ -59,6 +59,7 @@ def _train_one(cube, out, config, choices, *, quiet, as_json):
     if run.is_first:
         _write_record(summary, out)
         show(summary, print_training, as_json=as_json, quiet=quiet)
+        say(f"open {out / 'training.html'}; next: gen5astro evaluate {out} {cube} --out evaluation", quiet=quiet)
 
 
 def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):

@@ -65,7 +65,7 @@ def load_causes():
     return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
-def diagnose(table, config, *, leaks):
+def diagnose(table, config, *, leaks, unanswered=()):
     """Rank the causes of what a measurement table shows beside arcs.
 
     Parameters
@@ -76,6 +76,8 @@ def diagnose(table, config, *, leaks):
         Seed of the bootstrap.
     leaks : bool
         Whether a gate found what physics does not explain, so that no cause at all would be ``unknown``.
+    unanswered : sequence of str
+        Gates that could not be computed: what they would have found is not known, and no cause at all is ``unknown``.
 
     Returns
     -------
@@ -108,6 +110,11 @@ def diagnose(table, config, *, leaks):
     sure = [cause["name"] for cause in listed if cause["name"] in named or cause["name"] == "unknown"]
     if sure:
         return {"top": sure[0], "causes": listed}
+    if unanswered:
+        why = (
+            f"the pairs that could be decomposed bear no known mark, but {', '.join(unanswered)} could not be computed"
+        )
+        return {"top": "unknown", "causes": [_plain("unknown", None, why), *listed]}
     why = "the residuals hold the arcs and nothing else: PSF and counter-image explain the core"
     return {"top": "physical", "causes": [_plain("physical", clean, why), *listed]}
 

@@ -20,6 +20,7 @@ __all__ = ["Context", "Gate", "load_gates", "overall_status", "run_gates", "usab
 
 
 _STRATA = ("theta_e_arcsec", "arc_snr", "group")
+_SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -269,14 +270,15 @@ def usable_rows(table, columns):
     usable : bool array, (n,)
         All False where more than one row in a hundred is not finite, since what is left would be a selection.
     note : str
-        How many are not.
+        How many are not finite, and the first of their rows.
     """
     usable = np.ones(len(table), dtype=bool)
     for column in columns:
         usable &= np.isfinite(table[column]).reshape(len(table), -1).all(axis=1)
-    lost = int((~usable).sum())
-    note = f"{lost} of {len(table)} pairs have features that are not finite"
-    return (np.zeros_like(usable) if lost > 0.01 * len(table) else usable), note
+    lost = table["row"][~usable]
+    rows = ", ".join(map(str, lost[:_SHOWN_ROWS])) + (", ..." if len(lost) > _SHOWN_ROWS else "")
+    note = f"{len(lost)} of {len(table)} pairs have features that are not finite (row {rows}), more than 1 in 100"
+    return (np.zeros_like(usable) if len(lost) > 0.01 * len(table) else usable), note
 
 
 def usable_sample(table, reads, context):
@@ -298,7 +300,7 @@ def usable_sample(table, reads, context):
     masks : dict of bool array
         Strata of the chosen pairs, those that hold none left out.
     note : str
-        How many are not finite.
+        How many are not finite, and the first of their rows.
     """
     chosen = np.arange(len(table)) if context.sample is None else np.flatnonzero(context.sample)
     table = table.keep((*reads, *_STRATA)).select(chosen)

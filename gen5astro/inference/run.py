@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro import __version__
-from gen5astro.engine import map_blocks
+from gen5astro.engine import DoneBefore, map_blocks
 from gen5astro.errors import ExistsError
 from gen5astro.inference.finder import DEPLOYMENT, Finder
 from gen5astro.inference.scores import KEPT, Tally, write_scores
 from gen5astro.inference.unfinished import Unfinished
 from gen5astro.io.pairs import Reject
+from gen5astro.io.parquet_files import check_ending
 from gen5astro.io.rejects import check_rejects, keep_rejects, rejects_path
 from gen5astro.io.resuming import part_path, size_of
 from gen5astro.training.conditions import repeatable
@@ -61,6 +62,8 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
 
     Raises
     ------
+    FormatError
+        If `out` does not end as Parquet does.
     ExistsError
         If `out` is there, or what an interrupted run left, and neither `resume` nor `force` allows it.
     SchemaError
@@ -69,17 +72,23 @@ def predict(finder, source, out, *, config, threads=None, resume=False, force=Fa
         If too many rows, or all, cannot be scored.
     """
     out = Path(out)
+    check_ending(out)
     notes = [*source.notes, *check_cutouts(finder, source)]
     if out.exists() and not (force or resume):
         raise ExistsError(f"output {out}", got="a file that is there", remedy="choose another --out, or pass --force")
     told = _provenance(finder, source, config, notes)
     if out.exists() and not force and not part_path(out).exists():
         return _finished(out, told, config)
-    plan = {**told, "input files": size_of(source.label), "n_rows": source.n_rows, "image_shape": list(source.shape)}
+    plan = {
+        **told,
+        "input files": size_of(source.label, getattr(source, "named_files", ())),
+        "n_rows": source.n_rows,
+        "image_shape": list(source.shape),
+    }
     with Unfinished(out, plan, resume=resume, force=force) as state:
         _score(state, _Work(source, finder, config.predict.batch_size), threads, advance)
         label, place = f"cutouts {source.label}", rejects_path(out)
-        keep_rejects(state.rejects, place)
+        keep_rejects(state.rejects, place, source=source)
         counts = {"n_in": source.n_rows, "n_ok": state.n_scored}
         allowed = config.audit.max_reject_fraction
         check_rejects(label, state.rejects, **counts, allowed=allowed, place=place, resumable=True)
@@ -120,7 +129,7 @@ def _finished(out, told, config):
 def _score(state, work, threads, advance):
     """Score every block that is not yet done, in order."""
     if advance is not None:
-        advance(state.done)
+        advance(DoneBefore(state.done))
     refs = (ref for ref in work.source.blocks(_BATCHES * work.batch_size) if ref.start >= state.done)
     # One thread an operation: more blocks at once make better use of processors, and the result is the same for any
     # number of them.

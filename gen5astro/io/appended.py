@@ -11,6 +11,11 @@ from gen5astro.io.pairs import BlockRef, Reject
 __all__ = ["AppendedPairs", "AppendedRef"]
 
 _PROBE = 64
+_REMEDIES = {
+    "bands": "choose bands of the cube with --bands, or append pairs of the same bands",
+    "shape": "append images of the same size: cut them again with --size",
+    "pixel_scale": "append images of the same pixel scale: one cube has one",
+}
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,12 @@ class AppendedPairs:
         for name in ("bands", "shape", "pixel_scale"):
             has, given = getattr(self.old, name), getattr(new, name)
             if not np.array_equal(has, given):
+                assumed = name == "pixel_scale" and getattr(new, "assumes_scale", False)
                 raise SchemaError(
                     f"{name.replace('_', ' ')} of {new.label}",
-                    got=given,
+                    got=f"{given}, which is assumed" if assumed else given,
                     expected=f"{has}, as in {self.old.label}",
-                    remedy="append pairs of the same kind, or choose among bands with --bands",
+                    remedy=f"if it is the same, say so with --pixel-scale {has}" if assumed else _REMEDIES[name],
                 )
         self.bands, self.shape, self.pixel_scale = self.old.bands, self.old.shape, self.old.pixel_scale
         self.survey, self.notes = self.old.survey, getattr(new, "notes", ())
@@ -111,6 +117,29 @@ class AppendedPairs:
         """
         places = zip(self.old.positions(), self.new.positions(), strict=True)
         return tuple(np.concatenate(each) for each in places)
+
+    def identify(self, rows):
+        """Say what tells pairs beside the number of their row.
+
+        Parameters
+        ----------
+        rows : int array, (n,)
+            Row numbers, as `read` gives them.
+
+        Returns
+        -------
+        columns : dict of array, (n,)
+            Those of either, with ``file`` and ``row_in_file``; '' where one of the two does not have a column.
+        """
+        rows, columns = np.asarray(rows, np.int64), {}
+        is_new = rows >= self._first_row
+        for chosen, source, first in ((~is_new, self.old, 0), (is_new, self.new, self._first_row)):
+            own = rows[chosen] - first
+            told = {"file": np.full(len(own), source.label), "row_in_file": own} | source.identify(own)
+            for name, values in told.items():
+                columns.setdefault(name, np.full(len(rows), "", object))[chosen] = values
+        kinds = {"row_in_file": np.int64}
+        return {name: values.astype(kinds.get(name, str)) for name, values in columns.items()}
 
     def read(self, ref):
         """Read the pairs of a block; thread-safe where the new source is.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gen5astro.errors import ColumnError, FormatError, MissingFileError, closest
+from gen5astro.io.plausible import wrap_ra
 from gen5astro.io.values import as_numbers, as_text
 
 __all__ = [
@@ -150,7 +151,8 @@ def assemble_catalog(columns, mapping, *, first_row, count):
     Returns
     -------
     catalog : dict of array, (n,)
-        Always has pair_id, ra, dec, theta_e_arcsec, arc_snr and host_id.
+        Always has pair_id, ra, dec, theta_e_arcsec, arc_snr and host_id. A right ascension from -180 to 0 degrees is
+        counted from 0 to 360, and an Einstein radius below 0 is one that is not known.
 
     Raises
     ------
@@ -169,6 +171,8 @@ def assemble_catalog(columns, mapping, *, first_row, count):
             catalog[canonical] = (
                 np.full(count, np.nan) if values is None else as_numbers(values, mapping[canonical], first_row)
             )
+    catalog["ra"] = wrap_ra(catalog["ra"])
+    catalog["theta_e_arcsec"] = np.where(catalog["theta_e_arcsec"] < 0, np.nan, catalog["theta_e_arcsec"])
     number = np.arange(first_row, first_row + count).astype(str)
     catalog["pair_id"] = np.where(catalog["pair_id"] == "", number, catalog["pair_id"])
     for name, values in columns.items():

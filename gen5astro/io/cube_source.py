@@ -63,6 +63,22 @@ class CubeSource:
         """
         return self.cube.catalog["ra"], self.cube.catalog["dec"]
 
+    def identify(self, rows):
+        """Say what tells pairs beside the number of their row.
+
+        Parameters
+        ----------
+        rows : int array, (n,)
+            Rows of the cube's input.
+
+        Returns
+        -------
+        columns : dict of array, (n,)
+            ``pair_id``.
+        """
+        order = np.argsort(self.cube.row)
+        return {"pair_id": self.cube.catalog["pair_id"][order[np.searchsorted(self.cube.row[order], rows)]]}
+
     def read(self, ref):
         """Read the pairs of a block; thread-safe.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gen5astro.errors import FormatError
 from gen5astro.io.beside import SCALE_TOLERANCE, flagged_fraction
-from gen5astro.io.fits_planes import opened_fits, read_planes, read_psf_planes
+from gen5astro.io.fits_planes import opened_fits, planes_are_named, read_planes, read_psf_planes
 
 __all__ = ["Image", "read_image"]
 
@@ -31,6 +31,8 @@ class Image:
         PSF image of each band that has one, as stored.
     masked_fraction : float, optional
         Share of the pixels that a mask flags; they keep their values.
+    named : bool
+        Whether the file names the bands; else they are assumed.
     """
 
     pixels: np.ndarray
@@ -41,6 +43,7 @@ class Image:
     invvar: np.ndarray | None = None
     psf: dict[str, np.ndarray] = field(default_factory=dict)
     masked_fraction: float | None = None
+    named: bool = True
 
 
 def read_image(path):
@@ -93,6 +96,7 @@ def _read_hdus(hdus, label):
         invvar=None if any(each is None for each in invvar) else np.stack(invvar).astype(np.float32),
         psf=read_psf_planes(hdus, label, bands),
         masked_fraction=flagged_fraction(np.any(flagged, axis=0), pixels) if flagged else None,
+        named=planes_are_named(planes[0].header, hdus[0].header),
     )
 
 

@@ -13,7 +13,7 @@ from gen5astro.errors import FormatError, Gen5Error, MissingFileError
 from gen5astro.io.beside import blank_unmeasured
 from gen5astro.io.fits_headers import MAX_PIXELS, check_claims
 
-__all__ = ["Plane", "opened_fits", "read_lone_planes", "read_planes", "read_psf_planes"]
+__all__ = ["Plane", "opened_fits", "planes_are_named", "read_lone_planes", "read_planes", "read_psf_planes"]
 
 #: Magnitudes; beyond, fluxes in nanomaggies leave what float32 holds, and would silently be 0.
 _MAX_ZERO_POINT = 50.0
@@ -265,6 +265,22 @@ def _beside(hdus, primary, label, bands):
         else:
             raise FormatError(f"{label}[{hdu.name}]", got=f"shape {hdu.shape}", expected="(band, y, x) or (y, x)")
     return planes
+
+
+def planes_are_named(header, primary):
+    """Tell whether a file names the bands of its image; those of a cube that does not are assumed.
+
+    Parameters
+    ----------
+    header, primary : astropy.io.fits.Header
+        Of the HDU of the image, and of the first.
+
+    Returns
+    -------
+    named : bool
+        Whether it does.
+    """
+    return header.get("NAXIS") != 3 or any(key in each for each in (header, primary) for key in ("BANDS", "BAND0"))
 
 
 def _cube_bands(hdu, primary, label):

@@ -17,6 +17,7 @@ from gen5astro.config import Config, NormalizerSpec
 from gen5astro.errors import FormatError, Gen5Error, MissingFileError, SchemaError
 from gen5astro.io.cube_columns import CubeColumns
 from gen5astro.io.forms import decode, stored_pixels
+from gen5astro.io.hdf5_reason import hdf5_reason
 from gen5astro.io.hdf5_schema import (
     ATTRIBUTES,
     DATASETS,
@@ -30,6 +31,7 @@ from gen5astro.io.hdf5_schema import (
 )
 from gen5astro.io.hdf5_writer import CubeWriter
 from gen5astro.io.pixels import StoredPixels, read_span
+from gen5astro.io.resuming import part_path
 from gen5astro.settings import from_dict
 
 __all__ = ["ATTRIBUTES", "DATASETS", "SCHEMA_VERSION", "Cube", "CubeWriter", "content_digest"]
@@ -125,7 +127,13 @@ class Cube:
             If it is not HDF5, or damaged.
         """
         if not self.path.exists():
-            raise MissingFileError(f"cube {self.path}", got="nothing there", expected="a file of gen5astro build-hdf5")
+            begun = part_path(self.path).exists()
+            raise MissingFileError(
+                f"cube {self.path}",
+                got=f"a build of it that was interrupted ({part_path(self.path)})" if begun else "nothing there",
+                expected="a file of gen5astro build-hdf5",
+                remedy="build it again as it was begun, with --resume" if begun else None,
+            )
         if not self.path.is_file() or not h5py.is_hdf5(self.path):
             raise FormatError(f"cube {self.path}", got="no HDF5 file", expected="a file of gen5astro build-hdf5")
         with self.guarded(), h5py.File(self.path, "r", locking=False) as file:
@@ -314,7 +322,10 @@ class Cube:
 
 def _damaged(path, what):
     return FormatError(
-        f"cube {path}", got=what, expected=f"a whole file of {SCHEMA_VERSION}", remedy="copy or build it again"
+        f"cube {path}",
+        got=hdf5_reason(what),
+        expected=f"a whole file of {SCHEMA_VERSION}",
+        remedy="copy or build it again",
     )
 
 
@@ -329,7 +340,10 @@ def _pieces(dataset, cube):
         path = cube.parent / source.file_name
         if path not in offsets:
             if not path.is_file():
-                raise MissingFileError(f"shard {path}", got="nothing there", expected=f"a shard of {cube}")
+                remedy = f"copy both together: {cube.name} and the folder {path.parent.name} beside it"
+                raise MissingFileError(
+                    f"shard {path}", got="nothing there", expected=f"a shard of {cube}", remedy=remedy
+                )
             offsets[path] = _shard_offset(path, source.dset_name)
         begin = offsets[path]
         if begin is not None:

@@ -44,7 +44,10 @@ from gen5astro.io.hdf5_schema import (
 from gen5astro.io.pixels import IMAGES, copy_pairs, runs
 from gen5astro.io.resuming import part_path
 
-__all__ = ["CubeWriter", "shards_path"]
+__all__ = ["ENDINGS", "CubeWriter", "shards_path"]
+
+ENDINGS = (".h5", ".hdf5")
+"""How names of cubes end."""
 
 #: Errors that a build meets again when it is resumed: nothing is kept.
 _AGAIN = (ColumnError, ConfigError, FormatError, SchemaError)
@@ -99,6 +102,8 @@ class CubeWriter:
 
     Raises
     ------
+    FormatError
+        If the name does not end as a cube's does.
     ExistsError
         If `path`, or what an interrupted build left, is there, and neither `force` nor `resume` is given.
     MissingFileError
@@ -140,7 +145,10 @@ class CubeWriter:
         }
         self._again = {"force": force, "resume": resume}
         self._state = None
-        if self.path.exists() and not force:
+        if self.path.suffix.lower() not in ENDINGS:
+            expected = f"{' or '.join(ENDINGS)}: it is HDF5"
+            raise FormatError(f"output {path}", got=f"ending {self.path.suffix!r}", expected=expected)
+        if self.path.exists() and not force and not (resume and self.part.exists()):
             got = f"a file of {self.path.stat().st_size:,} bytes"
             raise ExistsError(f"cube {self.path}", got=got, remedy="choose another place or pass --force")
         if not self.path.parent.is_dir():

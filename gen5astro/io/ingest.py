@@ -4,6 +4,7 @@ The pass itself is C (``ext/ingest.c``); `ingest_row` is its face, and `BlockFil
 npz archives go through it many at a time (``ext/npz.c``), without the GIL unless they are deflated.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from gen5astro.io.archive import inflate
 from gen5astro.io.beside import SCALE_TOLERANCE, fit_psf
 from gen5astro.io.npz import member_names
 from gen5astro.io.pairs import CutoutBlock, PairBlock, Reject
+from gen5astro.io.plausible import impossible_values
 
 __all__ = ["PAIR", "BlockFiller", "Reference", "find_reference", "ingest_row"]
 
@@ -88,6 +90,8 @@ class Reference:
         Columns that the images tell, of ``ra``, ``dec`` and ``masked_fraction``.
     psf_side : int, optional
         Side of the PSF images [pix], where images have one.
+    named : bool
+        Whether the bands are named and not assumed.
     """
 
     bands: tuple[str, ...]
@@ -95,6 +99,7 @@ class Reference:
     pixel_scale: float | None = None
     facts: tuple[str, ...] = ()
     psf_side: int | None = None
+    named: bool = True
 
 
 class BlockFiller:
@@ -219,7 +224,7 @@ class BlockFiller:
         block : PairBlock or CutoutBlock
             The good rows.
         rejects : list of Reject
-            The bad ones.
+            The bad ones, also those whose columns hold what cannot be.
         """
         count = len(self._rows)
         row = np.array(self._rows, np.int64)
@@ -229,17 +234,28 @@ class BlockFiller:
             # A column of text by that name is the table's own affair.
             if known.dtype.kind == "f":
                 chosen[name] = np.where(np.isnan(known), values[:count], known)
+        kept = self._possible(chosen, row)
         block = (PairBlock if self._members == PAIR else CutoutBlock)(
-            **{name: pixels[:count] for name, pixels in zip(self._members, self._pixels, strict=True)},
-            catalog=chosen,
-            row=row,
-            digest=self._digest[:count],
-            census=self._census[:count],
+            **{name: pixels[kept] for name, pixels in zip(self._members, self._pixels, strict=True)},
+            catalog={name: values[kept] for name, values in chosen.items()},
+            row=row[kept],
+            digest=self._digest[kept],
+            census=self._census[kept],
             bands=self._reference.bands,
             pixel_scale=self._pixel_scale,
-            psf=None if self._psf is None else self._psf[:count],
+            psf=None if self._psf is None else self._psf[kept],
         )
         return block, self.rejects
+
+    def _possible(self, catalog, row):
+        """Which of the rows that were added stay: a slice where all do, so that no pixel is copied."""
+        diagonal = math.hypot(*self._reference.shape) * self._pixel_scale if self._members == PAIR else None
+        reasons = impossible_values(catalog, largest_theta_e_arcsec=diagonal)
+        if not reasons:
+            return slice(len(row))
+        found = [Reject(int(row[at]), reason) for at, reason in reasons.items()]
+        self.rejects = sorted([*self.rejects, *found], key=lambda each: each.row)
+        return np.setdiff1d(np.arange(len(row)), list(reasons))
 
 
 def find_reference(candidates, *, label, members=PAIR):
@@ -304,7 +320,7 @@ def _describe(images):
     if max(sides, default=0) > _MAX_PSF_SIDE:
         raise ShapeError("PSF", got=f"{max(sides)} pixels a side", expected=f"at most {_MAX_PSF_SIDE}")
     psf_side = max(sides) // 2 * 2 + 1 if sides else None
-    return Reference(image.bands, image.shape, image.pixel_scale, tuple(image.facts), psf_side)
+    return Reference(image.bands, image.shape, image.pixel_scale, tuple(image.facts), psf_side, image.named)
 
 
 def _is_close(scale, other):
@@ -321,4 +337,5 @@ def _agree(votes):
         max(scales, key=lambda scale: sum(_is_close(scale, other) for other in scales)) if scales else None,
         tuple(dict.fromkeys(name for vote in votes for name in vote.facts)),
         max(sides, default=None),
+        all(vote.named for vote in votes),
     )

@@ -17,11 +17,13 @@ import numpy as np
 from gen5astro.errors import ColumnError, FormatError, Gen5Error, MissingFileError
 from gen5astro.io.beside import blank_unmeasured, flagged_fraction
 from gen5astro.io.catalog import IMAGE_COLUMNS, assemble_catalog, resolve_columns
+from gen5astro.io.hdf5_reason import hdf5_reason
+from gen5astro.io.hdf5_schema import SHARD_SCHEMA
 from gen5astro.io.npz import WireImage
 from gen5astro.io.pairs import BlockRef
 from gen5astro.io.parquet_files import partition_of
 from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
-from gen5astro.io.values import as_numbers
+from gen5astro.io.values import as_numbers, as_text
 
 __all__ = ["ZERO_POINTS", "MultimodalCutouts", "MultimodalPairs", "is_multimodal", "list_hdf5"]
 
@@ -125,6 +127,27 @@ class MultimodalPairs(RowSource):
                 parts.append(as_numbers(_read_column(hdf5, file, column, slice(start, stop)), column, start))
         return np.concatenate(parts)
 
+    def _ids(self, rows):
+        column, ids = self._mapping.get("pair_id"), np.full(len(rows), "", object)
+        if column in self._plain:
+            file, own = self._locate(rows)
+            for number in np.unique(file).tolist():
+                found, chosen = self._files[number], np.flatnonzero(file == number)
+                with _opened(found.path) as hdf5:
+                    whole = _read_column(hdf5, found, column, slice(0, found.n_rows))
+                ids[chosen] = as_text(whole[own[chosen]])
+        return ids.astype(str)
+
+    def _places(self, rows):
+        file, own = self._locate(rows)
+        paths = np.array([each.path for each in self._files])
+        return {"file": paths[file], "row_in_file": own} if len(paths) > 1 else {}
+
+    def _locate(self, rows):
+        """Number of the file that rows are in, and their number there."""
+        file = np.searchsorted(self._starts, rows, side="right") - 1
+        return file, rows - self._starts[file]
+
     def _read_columns(self, hdf5, file, rows):
         columns = {name: _read_column(hdf5, file, name, rows) for name in self._plain}
         if "image_psf_fwhm" in file.names and not any(name.startswith("psfsize_") for name in self._mapping):
@@ -139,7 +162,7 @@ class MultimodalPairs(RowSource):
             except (OSError, KeyError, RuntimeError, ValueError) as error:
                 if isinstance(error, Gen5Error):
                     raise
-                got = f"a row that cannot be read ({str(error).splitlines()[0]})"
+                got = f"a row that cannot be read ({hdf5_reason(error)})"
                 raise FormatError(f"{path}: {name}", got=got, expected="intact HDF5") from error
 
         return read
@@ -213,7 +236,7 @@ def _opened(path):
     try:
         hdf5 = h5py.File(path, "r", locking=False)
     except OSError as error:
-        got = f"no readable HDF5 ({str(error).splitlines()[0]})"
+        got = f"no readable HDF5 ({hdf5_reason(error)})"
         raise FormatError(path, got=got, expected="an HDF5 file", remedy="fetch it again") from error
     with hdf5:
         yield hdf5
@@ -223,7 +246,7 @@ def _describe(path, root):
     """What is in a file."""
     with _opened(path) as hdf5:
         if _is_cube(hdf5):
-            raise FormatError(path, got="a cube of pairs", expected="images as the Multimodal Universe lays them out")
+            raise _no_images(path, root, is_shard=hdf5.attrs.get("schema") == SHARD_SCHEMA)
         found = {name: each for name, each in hdf5.items() if isinstance(each, h5py.Dataset) and each.shape}
         lengths = {len(each) for each in found.values()}
         if len(lengths) != 1:
@@ -232,6 +255,18 @@ def _describe(path, root):
         plain = tuple(name for name, each in found.items() if each.ndim == 1 and each.dtype.kind in "fiubSO")
     partition = {name: value for name, value in partition_of(path, root).items() if name not in found}
     return _File(path, lengths.pop(), plain, tuple(found), partition)
+
+
+def _no_images(path, root, *, is_shard):
+    """Refuse a cube where images are looked for, and say what can be done with it."""
+    got, expected = "a cube of pairs", "images as the Multimodal Universe lays them out"
+    if is_shard:
+        got, remedy = "a shard of a cube", "name the cube itself, the file beside the folder of its shards"
+    elif os.path.isfile(root):
+        remedy = "evaluate judges a network on a cube; predict and inject take images of single galaxies"
+    else:
+        remedy = f"where these are cubes, name one of them: {path}"
+    return FormatError(path, got=got, expected=expected, remedy=remedy)
 
 
 def _check(file, first, names):

@@ -1,6 +1,6 @@
 """What a source says of how it read its input: names that were matched, columns that are absent, what was assumed."""
 
-__all__ = ["column_notes", "scale_note"]
+__all__ = ["bands_note", "column_notes", "scale_note"]
 
 _SHOWN = 8
 
@@ -39,6 +39,22 @@ def _some(names):
     names = list(names)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def bands_note(bands):
+    """Say that the names of the bands were assumed.
+
+    Parameters
+    ----------
+    bands : sequence of str
+        Names that are used, in the order of the planes.
+
+    Returns
+    -------
+    notes : tuple of str
+        One line.
+    """
+    return (f"Bands {','.join(bands)} assumed where images name none; say which the planes are with --bands",)
 
 
 def scale_note(pixel_scale):

@@ -52,6 +52,8 @@ class WireImage:
         Of the columns ``ra``, ``dec`` [deg] and ``masked_fraction`` those that the file tells.
     psf : dict of str to array, (k, k)
         PSF image of each band that has one, as stored.
+    named : bool
+        Whether the file or the user names the bands; else they are assumed.
     """
 
     pixels: np.ndarray
@@ -60,6 +62,7 @@ class WireImage:
     pixel_scale: float | None = None
     facts: dict[str, float] = field(default_factory=dict)
     psf: dict[str, np.ndarray] = field(default_factory=dict)
+    named: bool = True
 
     @property
     def shape(self):
@@ -323,10 +326,12 @@ def _as_cube(array, bands, what):
     if array.ndim == 2 and len(names) == 1:
         array = array[np.newaxis]
     if array.ndim != 3 or array.size == 0:
-        raise FormatError(what, got=f"shape {array.shape}", expected="pixels (band, y, x) or (y, x, band)")
+        remedy = "name the one band of a plane with --bands" if array.ndim == 2 and bands is None else None
+        expected = "pixels (band, y, x) or (y, x, band)"
+        raise FormatError(what, got=f"shape {array.shape}", expected=expected, remedy=remedy)
     first, last = array.shape[0] == len(names), array.shape[2] == len(names)
     if first == last:
         got = f"shape {array.shape}, of which {'both ends' if first else 'neither end'} can be the bands"
         remedy = "name them with --bands" if bands is None else None
         raise FormatError(what, got=got, expected=f"{len(names)} planes ({', '.join(names)})", remedy=remedy)
-    return WireImage(np.ascontiguousarray(array), "chw" if first else "hwc", names)
+    return WireImage(np.ascontiguousarray(array), "chw" if first else "hwc", names, named=bands is not None)

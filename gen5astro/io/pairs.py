@@ -198,6 +198,9 @@ class PairSource(Protocol):
     def positions(self):
         """Return ra and dec of all rows, good or bad, float64 (n,) each [deg]; NaN where unknown. Reads no pixels."""
 
+    def identify(self, rows):
+        """Return what tells rows beside their number: pair_id, and where in the input they are. Reads no pixels."""
+
 
 class ChangedPairs:
     """A source whose blocks are those of another, changed: what inherits has a `read` of its own.

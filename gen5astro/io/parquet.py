@@ -16,9 +16,9 @@ from gen5astro.io.catalog import assemble_catalog
 from gen5astro.io.npz import decode_npz, encode_npz
 from gen5astro.io.pairs import block_refs
 from gen5astro.io.parquet_columns import is_plain, to_numpy
-from gen5astro.io.parquet_files import ENDINGS, Rows, describe_file, list_parquet
+from gen5astro.io.parquet_files import Rows, check_ending, describe_file, list_parquet
 from gen5astro.io.source import REFERENCE_ROWS, CutoutRows, RowSource
-from gen5astro.io.values import as_numbers
+from gen5astro.io.values import as_numbers, as_text
 
 __all__ = ["CutoutWriter", "PairWriter", "ParquetCutouts", "ParquetPairs"]
 
@@ -108,6 +108,21 @@ class ParquetPairs(RowSource):
             return np.full(self.n_rows, np.nan)
         parts = [as_numbers(to_numpy(part), column, 0) for part in self._rows.column(column)]
         return np.concatenate([np.empty(0), *parts])
+
+    def _ids(self, rows):
+        ids, column = np.full(len(rows), "", object), self._mapping.get("pair_id")
+        if column in self._rows.columns:
+            file, own = self._rows.locate(rows)
+            numbers = np.unique(file).tolist()
+            for number, part in zip(numbers, self._rows.column(column, numbers), strict=True):
+                ids[file == number] = as_text(to_numpy(part.take(pa.array(own[file == number]))))
+        return ids.astype(str)
+
+    def _places(self, rows):
+        if len(self._rows.paths) == 1:
+            return {}
+        file, own = self._rows.locate(rows)
+        return {"file": np.array(self._rows.paths)[file], "row_in_file": own}
 
     def _add_batch(self, filler, row, batch):
         """Ingest a batch at once, if it is of the usual kind."""
@@ -226,8 +241,7 @@ class PairWriter:
 
     def __init__(self, path, bands, pixel_scale, *, column_notes=None, force=False):
         self._path = Path(path)
-        if not self._path.name.lower().endswith(ENDINGS):
-            raise FormatError(f"output {path}", got="another ending", expected=f"{' or '.join(ENDINGS)}: it is Parquet")
+        check_ending(path)
         if self._path.exists() and not force:
             raise ExistsError(f"{path}", got="a file that is there", remedy="choose another name, or --force")
         if not self._path.parent.is_dir():
@@ -280,7 +294,8 @@ class PairWriter:
         return pa.array([encode_npz(image, self._bands, compress=False) for image in images], pa.binary())
 
     def _open(self, catalog, *, own_psf=False):
-        fields = [(name, pa.string() if values.dtype.kind == "U" else pa.float64()) for name, values in catalog.items()]
+        kinds = {"U": pa.string(), "i": pa.int64()}
+        fields = [(name, kinds.get(values.dtype.kind, pa.float64())) for name, values in catalog.items()]
         plain = [name for name, _ in fields]
         fields += [(column, pa.binary()) for column in self._columns.values()]
         if own_psf:

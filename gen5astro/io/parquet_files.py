@@ -13,8 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro.errors import FormatError, MissingFileError
+from gen5astro.io.remote import list_remote
 
-__all__ = ["ENDINGS", "ParquetFile", "Rows", "describe_file", "list_parquet", "open_file", "partition_of"]
+__all__ = [
+    "ENDINGS",
+    "ParquetFile",
+    "Rows",
+    "check_ending",
+    "describe_file",
+    "list_parquet",
+    "open_file",
+    "partition_of",
+]
 
 ENDINGS = (".parquet", ".pq")
 """How names of Parquet files end."""
@@ -50,6 +60,23 @@ class ParquetFile:
         return sum(self.group_rows)
 
 
+def check_ending(path):
+    """Refuse a name of an output that does not end as those of Parquet files do.
+
+    Parameters
+    ----------
+    path : path-like
+        The output.
+
+    Raises
+    ------
+    FormatError
+        If it does not.
+    """
+    if not os.fspath(path).lower().endswith(ENDINGS):
+        raise FormatError(f"output {path}", got="another ending", expected=f"{' or '.join(ENDINGS)}: it is Parquet")
+
+
 def list_parquet(path):
     """Files that a path, folder, glob or URI stands for.
 
@@ -70,7 +97,7 @@ def list_parquet(path):
     """
     text = os.fspath(path)
     if "://" in text:
-        files = _list_remote(text)
+        files = list_remote(text, _is_data)
     elif os.path.isdir(text):
         found = glob.glob(os.path.join(glob.escape(text), "**", "*"), recursive=True)
         files = [name for name in found if _is_data(name) and os.path.isfile(name)]
@@ -115,20 +142,6 @@ def partition_of(path, root):
 
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
-
-
-def _list_remote(uri):
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(uri)
-        if any(sign in path for sign in "*?["):
-            found = system.glob(path)
-        else:
-            found = [name for name in system.find(path) if name == path or _is_data(name)]
-    except (ImportError, OSError, ValueError) as error:
-        raise MissingFileError(uri, got=str(error), expected="a URI that fsspec can open") from error
-    return [system.unstrip_protocol(name) for name in found]
 
 
 def open_file(path):
@@ -202,6 +215,13 @@ class Rows:
         The files, in the order of their rows.
     columns : iterable of str
         Columns to read; those of the files' partitions follow them.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Columns that are read from the files themselves.
+    paths : tuple of str
+        The files.
     """
 
     BATCH = 32
@@ -210,7 +230,7 @@ class Rows:
 
     def __init__(self, files, columns):
         self._files = files
-        self._columns = list(columns)
+        self.columns, self.paths = tuple(columns), tuple(file.path for file in files)
         self._given = list(dict.fromkeys(name for file in files for name in file.partition))
         self._groups = [(file, group) for file in range(len(files)) for group in range(len(files[file].group_rows))]
         sizes = [files[file].group_rows[group] for file, group in self._groups]
@@ -260,13 +280,34 @@ class Rows:
                 start, at = last, at + 1
         return batches
 
-    def column(self, name):
+    def locate(self, rows):
+        """Find rows in the files.
+
+        Parameters
+        ----------
+        rows : int64 array, (n,)
+            Row numbers.
+
+        Returns
+        -------
+        file : int64 array, (n,)
+            Number of the file that each is in.
+        own : int64 array, (n,)
+            Its row number there.
+        """
+        starts = np.cumsum([0, *(file.n_rows for file in self._files)])
+        file = np.searchsorted(starts, rows, side="right") - 1
+        return file, rows - starts[file]
+
+    def column(self, name, numbers=None):
         """Read a column whole, and nothing else.
 
         Parameters
         ----------
         name : str
             The column.
+        numbers : sequence of int, optional
+            Numbers of the files to read it from; by default all.
 
         Yields
         ------
@@ -278,7 +319,8 @@ class Rows:
         FormatError
             If a file is broken there.
         """
-        for number, file in enumerate(self._files):
+        for number in range(len(self._files)) if numbers is None else numbers:
+            file = self._files[number]
             with self._lock:
                 try:
                     yield self._open(number).read([name]).column(0)
@@ -327,7 +369,7 @@ class Rows:
 
     def _decoder(self, group):
         file, number = group
-        options = {"row_groups": [number], "columns": self._columns, "use_threads": False}
+        options = {"row_groups": [number], "columns": list(self.columns), "use_threads": False}
         return self._open(file).iter_batches(self.BATCH, **options)
 
     def _open(self, file):

@@ -1,12 +1,14 @@
 """Images in files of their own, which a table names: a row a pair, or a row a galaxy."""
 
+import contextlib
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from gen5astro.errors import FormatError, MissingFileError, ShapeError
+from gen5astro.errors import FormatError, Gen5Error, MissingFileError, ShapeError
 from gen5astro.io.archive import MAX_BYTES
 from gen5astro.io.catalog import assemble_catalog, read_table
 from gen5astro.io.npz import WireImage, decode_npy, decode_npz
@@ -64,7 +66,28 @@ class TablePairs(RowSource):
         return {name: values[ref.start : ref.stop] for name, values in self._catalog.items()}
 
     def _position(self, name):
-        return self._catalog.get(name, np.full(self.n_rows, np.nan))
+        values = self._catalog[name].copy()
+        unknown = np.flatnonzero(np.isnan(values))
+        # Where the table states no position at all, none is known before images are read; where it states some, the
+        # others are as `read` will tell them.
+        if name in self.reference.facts and len(unknown) < self.n_rows:
+            for row in unknown.tolist():
+                with contextlib.suppress(Gen5Error):
+                    values[row] = self._reader(row)(self.members[0]).facts.get(name, np.nan)
+        return values
+
+    @property
+    def named_files(self):
+        """The files that the table names: list of str, each once."""
+        folder = str(self._folder)
+        named = (path for paths in self._paths.values() for path in paths.tolist() if path)
+        return list(dict.fromkeys(os.path.join(folder, path) for path in named))
+
+    def _ids(self, rows):
+        return self._catalog["pair_id"][rows]
+
+    def _places(self, rows):
+        return {f"{name}_path": self._paths[name][rows] for name in self.members}
 
     def _reader(self, row):
         def read(name):
@@ -79,6 +102,9 @@ class TablePairs(RowSource):
         text = self._paths[name][row]
         if text == "":
             raise MissingFileError(f"{name}_path", got="no path", expected="a file")
+        if "://" in text:
+            remedy = "fetch the images, and name them by their paths"
+            raise MissingFileError(f"{text}", got="a URI", expected="a file on this machine", remedy=remedy)
         return self._folder / str(text)
 
 
@@ -121,7 +147,8 @@ def read_wire_image(path, *, bands=None):
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(f"{path}", got="no such file", expected="an image")
+        got = "a folder" if path.is_dir() else "no such file"
+        raise MissingFileError(f"{path}", got=got, expected="the file of an image")
     decode = {".npz": decode_npz, ".npy": decode_npy}.get(path.suffix.lower())
     if decode is None:
         return _read_fits(path, bands)
@@ -138,11 +165,16 @@ def _read_fits(path, bands):
     from gen5astro.io.fits import read_image
 
     image = read_image(path)
-    bands = image.bands if bands is None else tuple(bands)
-    missing = [band for band in bands if band not in image.bands]
+    # Planes that nobody named are what the user says, in their order; of others, some are chosen.
+    named, own = image.named or bands is not None, image.bands
+    if not image.named and bands is not None and len(bands) == len(own):
+        own = tuple(bands)
+    bands = own if bands is None else tuple(bands)
+    missing = [band for band in bands if band not in own]
     if missing:
-        raise FormatError(f"{path}", got=f"bands {', '.join(image.bands)}", expected=f"a plane of band {missing[0]}")
-    order = [image.bands.index(band) for band in bands]
+        raise FormatError(f"{path}", got=f"bands {', '.join(own)}", expected=f"a plane of band {missing[0]}")
+    order = [own.index(band) for band in bands]
+    psf = {name: image.psf[band] for name, band in zip(own, image.bands, strict=True) if band in image.psf}
     told = {"ra": image.ra, "dec": image.dec, "masked_fraction": image.masked_fraction}
     return WireImage(
         np.ascontiguousarray(image.pixels[order]),
@@ -150,5 +182,6 @@ def _read_fits(path, bands):
         bands,
         image.pixel_scale,
         facts={name: value for name, value in told.items() if value is not None},
-        psf=image.psf,
+        psf=psf,
+        named=named,
     )

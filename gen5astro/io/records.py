@@ -22,7 +22,7 @@ def read_record(path, *, name, schema, expected, remedy):
     expected : str
         Which file is meant.
     remedy : str
-        What to do about a record of another version.
+        What to do about a record of another version; of one of another kind it is said which is meant.
 
     Returns
     -------
@@ -47,5 +47,7 @@ def read_record(path, *, name, schema, expected, remedy):
         raise FormatError(f"{name} {path}", got="a file that is not JSON", expected=expected) from error
     found = record.get("schema") if isinstance(record, dict) else None
     if found != schema:
+        if str(found).partition("/")[0] != schema.partition("/")[0]:
+            remedy = f"name {expected}"
         raise SchemaError(f"{name} {path}", got=f"schema {found}", expected=schema, remedy=remedy)
     return record

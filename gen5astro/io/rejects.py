@@ -1,12 +1,13 @@
 """The table of rows that could not be used."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gen5astro.errors import RejectedError
+from gen5astro.errors import Gen5Error, RejectedError
 
 __all__ = ["check_rejects", "keep_rejects", "refuse_early", "rejects_note", "rejects_path", "write_rejects"]
 
@@ -64,7 +65,7 @@ def check_rejects(label, rejects, *, n_in, n_ok, allowed, place=None, resumable=
         )
 
 
-def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False):
+def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False, source=None):
     """Refuse as soon as more rows are rejected than may be in the end, however good the others are.
 
     Parameters
@@ -81,6 +82,8 @@ def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False):
         Where to list them.
     resumable : bool
         As in `check_rejects`.
+    source : object, optional
+        As in `write_rejects`.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False):
         If there are more.
     """
     if len(rejects) > allowed * n_in:
-        keep_rejects(rejects, place)
+        keep_rejects(rejects, place, source=source)
         first = rejects[0]
         raise RejectedError(
             label,
@@ -102,8 +105,11 @@ def _allow_more(resumable):
     return ("go on with --resume " if resumable else "allow more with ") + "--max-reject-fraction F"
 
 
-def write_rejects(rejects, path):
-    """Write rejected rows as Parquet, one row each: ``row`` and ``reason``.
+def write_rejects(rejects, path, *, source=None):
+    """Write rejected rows as Parquet, one row each.
+
+    These are ``row``, ``reason`` and ``left_out`` (whether the row is as good as any, and is left out on purpose); then
+    what tells the row in the input, from the source's `identify`.
 
     Parameters
     ----------
@@ -111,18 +117,31 @@ def write_rejects(rejects, path):
         What was rejected, in the order of the input.
     path : path-like
         The file to write; replaced whole if it is there.
+    source : PairSource, optional
+        Where the rows are from.
+
+    Returns
+    -------
+    path : Path
+        The file.
     """
     path, rejects = Path(path), list(rejects)
     columns = {
         "row": pa.array([each.row for each in rejects], pa.int64()),
         "reason": pa.array([each.reason for each in rejects], pa.string()),
+        "left_out": pa.array([each.digest is not None for each in rejects], pa.bool_()),
     }
+    # An input that is gone by now must not take the list with it.
+    with contextlib.suppress(Gen5Error, OSError):
+        told = {} if source is None else source.identify([each.row for each in rejects])
+        columns |= {name: pa.array(values) for name, values in told.items()}
     part = path.with_name(path.name + ".part")
     pq.write_table(pa.table(columns), part)
     os.replace(part, path)
+    return path
 
 
-def keep_rejects(rejects, path):
+def keep_rejects(rejects, path, *, source=None):
     """Write rejected rows, or remove the list that an earlier run left where there are none.
 
     Parameters
@@ -131,9 +150,11 @@ def keep_rejects(rejects, path):
         What was rejected.
     path : path-like
         The file.
+    source : PairSource, optional
+        Where the rows are from.
     """
     if rejects:
-        write_rejects(rejects, path)
+        write_rejects(rejects, path, source=source)
     else:
         Path(path).unlink(missing_ok=True)
 
@@ -155,4 +176,7 @@ def rejects_note(path):
     if not rejects:
         return None
     rows = f"{len(rejects):,} row{'s' if len(rejects) > 1 else ''}"
-    return f"{rows} rejected, see {path}; the first, row {rejects[0]['row']}: {rejects[0]['reason']}"
+    # Lists of older versions do not tell.
+    left_out = sum(each.get("left_out", False) for each in rejects)
+    told = f" ({left_out:,} left out on purpose: they do not count toward the limit)" if left_out else ""
+    return f"{rows} rejected{told}, see {path}; the first, row {rejects[0]['row']}: {rejects[0]['reason']}"

@@ -2,6 +2,7 @@
 
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -133,21 +134,37 @@ def _short(value):
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def size_of(label):
+def size_of(label, named=()):
     """Return bytes and time of the last change of the files that an input is.
 
     Parameters
     ----------
     label : path-like
         A file, a folder or a glob; of anything else, such as a URI, nothing is known.
+    named : iterable of str
+        Files that it names.
 
     Returns
     -------
-    sizes : list of list of int
-        Bytes and time of the last change [ns] of each file.
+    sizes : list
+        Bytes and time of the last change [ns] of each file, and a digest of those of all files that are named.
     """
     label = os.fspath(label)
     pattern = os.path.join(glob.escape(label), "**", "*") if os.path.isdir(label) else label
     names = [label] if os.path.isfile(label) else sorted(glob.glob(pattern, recursive=True))
     states = [os.stat(name) for name in names if os.path.isfile(name)]
-    return [[each.st_size, each.st_mtime_ns] for each in states]
+    told = [[each.st_size, each.st_mtime_ns] for each in states]
+    if not named:
+        return told
+    digest = hashlib.sha256()
+    for name in named:
+        digest.update(f"{name}\0{_state(name)}\n".encode())
+    return [*told, digest.hexdigest()]
+
+
+def _state(name):
+    try:
+        found = os.stat(name)
+    except OSError:
+        return "nothing there"
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -1,23 +1,30 @@
 """What sources of rows share: pairs or cutouts, from Parquet, from files that a table names, or from HDF5."""
 
+import numpy as np
+
 from gen5astro.errors import FormatError
 from gen5astro.io.catalog import DEFAULT_PIXEL_SCALE, IMAGE_COLUMNS, WANTED, WANTED_OF_CUTOUTS, resolve_columns
 from gen5astro.io.ingest import PAIR, BlockFiller, find_reference
-from gen5astro.io.notes import column_notes, scale_note
+from gen5astro.io.notes import bands_note, column_notes, scale_note
 from gen5astro.io.pairs import block_refs
+from gen5astro.io.plausible import check_pixel_scale, wrap_ra
 
 __all__ = ["REFERENCE_ROWS", "CutoutRows", "RowSource"]
 
 REFERENCE_ROWS = 1000
 """How many rows are tried for the first good one before an input is given up."""
 
+#: Columns that tell the measurement table of an audit from other tables.
+_MEASURED = {"stamp_digest", "ctrl_core_flux", "core_excess"}
+
 
 class RowSource:
     """Rows of images, of which the first good ones say what all have to be like.
 
-    A kind of source sets ``label`` and ``n_rows``, calls `settle` when it is made, and has two methods: ``_fill(filler,
-    ref)`` adds the rows of a block to a `BlockFiller` and returns their catalog, ``_position(name)`` reads the column
-    ra or dec of all rows.
+    A kind of source sets ``label`` and ``n_rows``, calls `settle` when it is made, and has four methods:
+    ``_fill(filler, ref)`` adds the rows of a block to a `BlockFiller` and returns their catalog; ``_position(name)``
+    reads the column ra or dec of all rows; ``_ids(rows)`` reads the pair_id of some, '' where there is none;
+    ``_places(rows)`` says in columns where in the input they are.
 
     Attributes
     ----------
@@ -50,7 +57,7 @@ class RowSource:
         Raises
         ------
         FormatError
-            If pairs are asked for and the table has single images.
+            If pairs are asked for and the table has single images, or it is the measurement table of an audit.
         ColumnError
             If a column is missing.
         """
@@ -63,6 +70,13 @@ class RowSource:
                 got=f"images of single galaxies ({found[singles.pop()]})",
                 expected=f"pairs: {' and '.join(required)}",
                 remedy=f"make pairs of them: gen5astro inject {self.label} --out pairs.parquet",
+            )
+        if not set(required) <= set(found) and set(names) >= _MEASURED:
+            raise FormatError(
+                self.label,
+                got="the measurement table of an audit, which has no images",
+                expected=f"a table with {' and '.join(required)}",
+                remedy="name the pairs that were audited (only audit-injection takes their measurements again)",
             )
         return resolve_columns(names, columns, required=required)
 
@@ -79,13 +93,19 @@ class RowSource:
         Raises
         ------
         FormatError
-            If none of the rows can be read.
+            If none of the rows can be read, or the pixel scale is none of a camera.
         """
         self.reference = find_reference(candidates, label=self.label, members=self.members)
         self.bands, self.shape = self.reference.bands, self.reference.shape
         self._checked = pixel_scale is None
         self._stated = self.reference.pixel_scale if pixel_scale is None else pixel_scale
         self.pixel_scale = float(DEFAULT_PIXEL_SCALE if self._stated is None else self._stated)
+        check_pixel_scale(self.label, self.pixel_scale, self.shape)
+
+    @property
+    def assumes_scale(self):
+        """Whether neither the user nor the input states the pixel scale: bool."""
+        return self._stated is None
 
     def describe(self, mapping, used, names, carried):
         """Say how columns were understood, and what was assumed.
@@ -116,7 +136,8 @@ class RowSource:
         )
         told = [name for name in self.reference.facts if name not in mapping]
         notes += (f"Taken from the images: {', '.join(told)}",) if told else ()
-        return notes + (scale_note(self.pixel_scale) if self._stated is None else ())
+        notes += () if self.reference.named else bands_note(self.bands)
+        return notes + (scale_note(self.pixel_scale) if self.assumes_scale else ())
 
     def blocks(self, size):
         """Cut the rows into blocks.
@@ -160,7 +181,25 @@ class RowSource:
         ra, dec : float64 array, (n,)
             Positions [deg]; NaN where unknown.
         """
-        return tuple(self._position(name) for name in ("ra", "dec"))
+        return wrap_ra(self._position("ra")), self._position("dec")
+
+    def identify(self, rows):
+        """Say what tells rows beside their number.
+
+        Parameters
+        ----------
+        rows : int array, (n,)
+            Row numbers in the input.
+
+        Returns
+        -------
+        columns : dict of array, (n,)
+            ``pair_id``; and ``file`` and ``row_in_file`` where the input is many files, or the paths of images in files
+            of their own.
+        """
+        rows = np.asarray(rows, np.int64)
+        ids = self._ids(rows)
+        return {"pair_id": np.where(ids == "", rows.astype(str), ids), **self._places(rows)}
 
 
 class CutoutRows:

@@ -89,16 +89,18 @@ def print_answers(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
-    console = console or Console(highlight=False)
+    from gen5astro.report.console import open_console
+
+    console = console or open_console()
     for at, each in enumerate(record["answers"], 1):
         console.print(Text(f"{at}. {each['question']}", style="bold"))
-        console.print(Padding(Text(each["answer"], style="" if each["measured"] else "dim"), (0, 0, 0, 3)))
+        answer = Text(each["answer"], style="" if each["measured"] else "dim")
+        console.print(Padding(answer, (0, 0, 0, 3), expand=False))
         for finding in each["evidence"]:
-            console.print(Padding(Text(finding_text(finding), style="dim"), (0, 0, 0, 5)))
+            console.print(Padding(Text(finding_text(finding), style="dim"), (0, 0, 0, 5), expand=False))
 
 
 def finding_text(finding):

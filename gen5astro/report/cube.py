@@ -1,14 +1,59 @@
 """A cube's summary as tables in the terminal."""
 
+from pathlib import PurePath
+
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gen5astro.report.appearance import look, number, stratum_text
+from gen5astro.report.console import open_console
 from gen5astro.report.rows import rows_table
 
-__all__ = ["moved_text", "print_cube", "print_verification"]
+__all__ = ["audit_warning", "copies_text", "moved_text", "print_cube", "print_verification"]
+
+_EFFECTIVE = "effective hosts: how many of equally many pairs each would weigh as much (Kish 1965)"
+
+
+def audit_warning(audit):
+    """Warn of a cube whose embedded audit did not pass.
+
+    Parameters
+    ----------
+    audit : dict or None
+        The audit, from a cube's summary.
+
+    Returns
+    -------
+    warning : str
+        One line; empty where it passed or there is none.
+    """
+    if audit is None or audit["status"] == "PASS":
+        return ""
+    failed, _ = _not_passed(audit)
+    which = f" ({', '.join(failed)})" if failed else ""
+    return f"warning: the audit of these pairs says {audit['status']}{which}: a network may learn the fault, not arcs"
+
+
+def copies_text(copies):
+    """Say how many pairs are copies.
+
+    Parameters
+    ----------
+    copies : dict of int
+        From a cube's summary.
+
+    Returns
+    -------
+    text : str
+        Such as ``3 pairs are copies of others to the last bit``; empty where there is none.
+    """
+    parts = []
+    if count := copies["pairs"]:
+        parts.append(f"{count:,} pair{' is a copy of another' if count == 1 else 's are copies of others'}")
+    if count := copies["without_arc"]:
+        parts.append(f"{count:,} stamp{' is its' if count == 1 else 's are their'} ctrl")
+    return f"{' and '.join(parts)}, to the last bit" if parts else ""
 
 
 def moved_text(moved):
@@ -39,11 +84,12 @@ def print_cube(summary, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     console.print(Text(summary["path"], style="bold"))
     console.print(_overview(summary))
+    strata = {stratum_text(name): each for name, each in summary["strata"].items()}
     console.print(_counts("Splits", "split", summary["splits"]))
-    console.print(_counts("Strata", "stratum", {stratum_text(name): each for name, each in summary["strata"].items()}))
+    console.print(_counts("Strata", "stratum", strata, _EFFECTIVE))
     if summary["balance"]:
         console.print(_balance(summary["balance"]))
 
@@ -58,7 +104,7 @@ def print_verification(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     overall = look(record["status"])
     files = f"{len(record['files'])} files" if len(record["files"]) > 1 else "1 file"
     console.print(
@@ -71,6 +117,9 @@ def print_verification(record, *, console=None):
         word = look(each["status"])
         table.add_row(Text(each["name"]), Text(word.word, style=word.style), Text(each["note"]))
     console.print(table)
+    if record["remedy"]:
+        console.print(Text("The first check reads every image anew; the others look at what is stored beside them."))
+        console.print(Text(f"To mend it: {record['remedy']}."))
 
 
 def _overview(summary):
@@ -79,7 +128,7 @@ def _overview(summary):
     rows = {
         "pairs": f"{counts['n_ok']:,} of {counts['n_in']:,} rows ({counts['n_rejected']:,} rejected)",
         "images": f"{', '.join(summary['bands'])}; {height} x {width} pix of {summary['pixel_scale']:g} arcsec",
-        "size": f"{summary['bytes'] / 1e6:,.1f} MB" + (f" in {summary['shards']} shards" if summary["shards"] else ""),
+        "size": f"{summary['bytes'] / 1e6:,.1f} MB" + _shards(summary),
         "pixels": _pixels(summary["pixels"], summary["pixel_error"]),
         "input": summary["input"],
         "columns": ", ".join(summary["columns"]),
@@ -87,12 +136,18 @@ def _overview(summary):
         "leaks": f"{leaks['groups']} groups, {leaks['close_positions']} close positions, {leaks['twins']} twins and "
         f"{leaks['near_twins']} near twins across splits; {leaks['guarded_positions']} positions in the guard band; "
         f"nearest {number(nearest)} arcsec",
+        **({"copies": copied} if (copied := copies_text(summary["copies"])) else {}),
         **({} if summary["moved"] is None else {"repaired": f"the given split: {moved_text(summary['moved'])}"}),
         "audit": _audit(summary["audit"]),
         **{f"{name} digest": digest for name, digest in summary["digests"].items()},
         "written": f"{summary['created']} by gen5astro {summary['code_version']} ({summary['schema']})",
     }
     return rows_table(rows)
+
+
+def _shards(summary):
+    folder = PurePath(summary["path"]).with_suffix(".shards").name
+    return f" in {summary['shards']} shards ({folder})" if summary["shards"] else ""
 
 
 def _pixels(form, error):
@@ -123,13 +178,29 @@ def _audit(audit):
     if audit is None:
         return "none embedded: pass --audit DIR/audit.json to build-hdf5"
     overall = look(audit["status"])
-    failed = [name for name, status in audit["gates"].items() if status not in ("PASS", "SKIP")]
+    failed, blocked = _not_passed(audit)
     gates = f"; not passed: {', '.join(failed)}" if failed else ""
+    gates += f"; advisory, not counted: {', '.join(f'{name} {word}' for name, word in blocked)}" if blocked else ""
     return Text.assemble((overall.word, overall.style), gates)
 
 
-def _counts(title, what, counts):
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def _not_passed(audit):
+    """Gates that did not pass, and the advisory ones with the word for it."""
+    names = [name for name, status in audit["gates"].items() if status not in ("PASS", "SKIP")]
+    advisory = [(name, look(audit["gates"][name], advisory=True).word) for name in names if name in audit["advisory"]]
+    return [name for name in names if name not in audit["advisory"]], advisory
+
+
+def _counts(title, what, counts, caption=None):
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column(what)
     for name in ("pairs", "hosts", "effective hosts"):
         table.add_column(name, justify="right")
@@ -145,7 +216,8 @@ def _balance(balance):
         title="Balance",
         title_justify="left",
         title_style="bold",
-        caption="KS: distance to the other splits, counted by homes (what is dealt as a whole)",
+        caption="KS: Kolmogorov-Smirnov distance (0 to 1) to the other splits, counted by homes (what is dealt as a "
+        "whole); p: chance of one as large",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -157,16 +229,17 @@ def _balance(balance):
         table.add_column(name, justify="right")
     table.add_column("differs")
     for name, each in balance.items():
+        none = "constant" if each["constant"] else "too few"
         label = Text(f"{name} [{each['unit']}]" if each["unit"] else name)
         for split, row in each["splits"].items():
             values = f"{row['median']:.3g} ({row['low']:.3g}\N{EN DASH}{row['high']:.3g})"
-            table.add_row(label, split, values, f"{row['homes']:,}", *_judged(row))
+            table.add_row(label, split, values, f"{row['homes']:,}", *_judged(row, none))
             label = Text("")
     return table
 
 
-def _judged(row):
-    """Say whether a split differs from the others beyond chance."""
+def _judged(row, none):
+    """Say whether a split differs from the others beyond chance, or why that is not asked."""
     if row["p"] is None:
-        return "", "", Text("too few", "dim")
+        return "", "", Text(none, "dim")
     return f"{row['ks']:.2f}", f"{row['p']:.2g}", Text("yes", "red") if row["differs"] else Text("no")

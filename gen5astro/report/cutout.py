@@ -1,7 +1,6 @@
 """What was cut out of coadds, as a table in the terminal."""
 
-from rich.console import Console
-
+from gen5astro.report.console import open_console
 from gen5astro.report.rows import rows_table
 
 __all__ = ["print_cutout"]
@@ -23,7 +22,7 @@ def print_cutout(summary, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     counts = summary["counts"]
     resampled = ", ".join(summary["resampled"])
     rows = {

@@ -24,6 +24,7 @@ __all__ = [
     "WARN",
     "ends",
     "floats",
+    "log_ticks",
     "new_figure",
     "to_svg",
     "value_of",
@@ -134,6 +135,24 @@ def to_svg(figure, name, description):
     )
     text = re.sub(r"\n\s*", "\n", text)
     return Markup(f'<svg class="plot" viewBox="{box}" role="img" aria-label="{escape(description)}">{text}')
+
+
+def log_ticks(axis, low, high):
+    """Put ticks on a logarithmic axis, their labels in plain digits.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+        On a logarithmic scale.
+    low, high : float
+        Its ends; over less than two decades there are ticks between the powers of ten as well.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0,) if high >= 100 * low else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    # Its own labels between the powers of ten are mathematics, which is not typeset here.
+    axis.set_minor_formatter(NullFormatter())
 
 
 def value_of(finding):

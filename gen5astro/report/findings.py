@@ -8,6 +8,7 @@ from gen5astro.verdict import Status
 __all__ = [
     "CoreRow",
     "NormalizerRow",
+    "cause_is_open",
     "classic_threshold",
     "core_rows",
     "deciding_finding",
@@ -210,6 +211,22 @@ def classic_threshold(record):
         0.70 where the record does not say.
     """
     return record.get("thresholds", {}).get("classic_auc", 0.70)
+
+
+def cause_is_open(record):
+    """Say whether no cause is named because gates that it would explain could not be computed.
+
+    Parameters
+    ----------
+    record : dict
+        An audit's record.
+
+    Returns
+    -------
+    is_open : bool
+        True where the diagnosis says ``unknown`` of an audit that is incomplete.
+    """
+    return (record.get("diagnosis") or {}).get("top") == "unknown" and record.get("status") == Status.ERROR
 
 
 def top_cause(record):

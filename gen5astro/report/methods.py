@@ -5,7 +5,7 @@ import re
 from gen5astro.report.appearance import SERSIC, interval_text, limits_text, number, stratum_text
 from gen5astro.report.causes import NO_FAULT, shown_magnitudes
 from gen5astro.report.explanation import percent, percent_interval
-from gen5astro.report.findings import core_rows, gates_with, top_cause
+from gen5astro.report.findings import cause_is_open, core_rows, gates_with, top_cause
 from gen5astro.report.references import REFERENCES
 from gen5astro.report.sentences import join
 from gen5astro.verdict import Status
@@ -247,6 +247,8 @@ def _cause(record):
     sure = "" if cause.get("confidence") is None else f" (confidence {number(cause['confidence'], places=2)})"
     sizes = shown_magnitudes(cause)
     size = f", of {sizes}" if sizes else ""
+    if cause_is_open(record):
+        return "What the residuals bear beside the arcs could not be told."
     if cause["name"] in NO_FAULT:
         found = "no mark of a fault" if cause["name"] == "physical" else "a mark that no known cause explains"
         return f"Beside the arcs, the residuals bear {found}{sure}."

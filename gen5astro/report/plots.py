@@ -15,6 +15,7 @@ from gen5astro.report.drawing import (
     WARN,
     ends,
     floats,
+    log_ticks,
     new_figure,
     to_svg,
     value_of,
@@ -231,7 +232,7 @@ def roc(record, *, name="roc"):
                 axes.plot([each["fpr"]] * 2, [low, high], color=INK, lw=1.4)
                 axes.plot([each["fpr"]], [each["value"]], "o", ms=6, color=INK)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        log_ticks(axes.xaxis, smallest / 2, 1)
         axes.set(xlim=(smallest / 2, 1), ylim=(0, 1.01))
         axes.set(xlabel="false-positive rate (share of ctrls)", ylabel="completeness (share of stamps)")
         axes.grid(axis="y")

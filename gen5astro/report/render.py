@@ -56,9 +56,9 @@ def render_selftest(record, form):
 
 
 def _tables(record, printer=print_audit):
-    from rich.console import Console
+    from gen5astro.report.console import open_console
 
-    console = Console(highlight=False, force_terminal=False)
+    console = open_console(colored=False)
     with console.capture() as captured:
         printer(record, console=console)
     return captured.get()

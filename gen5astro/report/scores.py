@@ -1,8 +1,8 @@
 """What a network made of a survey's images, as a table in the terminal."""
 
-from rich.console import Console
 from rich.text import Text
 
+from gen5astro.report.console import open_console
 from gen5astro.report.rows import rows_table
 
 __all__ = ["print_scores"]
@@ -18,7 +18,7 @@ def print_scores(summary, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     counts, model = summary["counts"], summary["model"]
     scored = counts["scored"]
     above = (f"{count:,} above {name} ({count / scored:.2%})" for name, count in summary["above"].items())

@@ -6,6 +6,7 @@ from gen5astro.report.appearance import interval_text, number, spread, stratum_t
 from gen5astro.report.causes import magnitude_text
 from gen5astro.report.findings import (
     CoreRow,
+    cause_is_open,
     classic_threshold,
     core_rows,
     gates_with,
@@ -170,6 +171,8 @@ def _cause_sentence(record):
         return ""
     if top == "physical":
         return "The residuals bear no mark of a known fault."
+    if cause_is_open(record):
+        return "What the cause is cannot be said before all gates can be computed."
     if top == "unknown":
         return "No single known cause explains it."
     confidence = (top_cause(record) or {}).get("confidence")
@@ -219,14 +222,16 @@ def next_steps(record):
     if record.get("input", {}).get("normalizer"):
         return _normalizer_steps(record)
     cause = top_cause(record) or {}
-    steps = [f"{cause['name']}: {cause['look_first']}"] if cause.get("look_first") and _is_marked(record) else []
-    failed = [*gates_with(record, Status.FAIL), *gates_with(record, Status.ERROR)]
+    told = cause.get("look_first") and _is_marked(record) and not cause_is_open(record)
+    steps = [f"{cause['name']}: {cause['look_first']}"] if told else []
+    failed = gates_with(record, Status.FAIL)
     alike = [name for name in failed if name in _OF_ONE_CAUSE]
     if steps and alike and (cause.get("confidence") or 0) >= _SURE:
         fail = "fail for the same reason" if len(alike) > 1 else "fails for that reason"
         steps.append(f"Then judge again: {join(alike)} {fail}, most likely.")
         failed = [name for name in failed if name not in alike]
-    steps += [f"{name}: {ADVICE[name]}" for name in sorted(failed, key=_urgency(record)) if name in ADVICE]
+    steps += [f"{name}: {ADVICE[name]}" for name in sorted(failed, key=_urgency) if name in ADVICE]
+    steps += _unanswered(record)
     thin = gates_with(record, Status.INSUFFICIENT)
     if thin:
         steps.append(f"{join(thin)}: bring more hosts; more injections into the same hosts do not help.")
@@ -238,10 +243,19 @@ def next_steps(record):
     return steps
 
 
-def _urgency(record):
-    """Key that puts what failed before what could not be computed, each in the order in which to work."""
-    order, errors = list(ADVICE), gates_with(record, Status.ERROR)
-    return lambda name: (name in errors, order.index(name) if name in ADVICE else len(order))
+def _urgency(name):
+    """Key that puts gates in the order in which to work."""
+    return list(ADVICE).index(name) if name in ADVICE else len(ADVICE)
+
+
+def _unanswered(record):
+    """What to do about gates that could not be computed, those of one reason together."""
+    reasons = {}
+    for name in sorted(gates_with(record, Status.ERROR), key=_urgency):
+        reasons.setdefault(record["gates"][name].get("note") or "", []).append(name)
+    return [
+        f"{join(names)} could not be computed{why and f': {why}'}; mend that first." for why, names in reasons.items()
+    ]
 
 
 def _next_command(record):

@@ -1,13 +1,13 @@
 """Records as tables in the terminal; they read as well without color and at a width of 80."""
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gen5astro.report.appearance import SERSIC, interval_text, limits_text, look, number, spread, stratum_text
 from gen5astro.report.baseline import comparison_sentence, of_kind
 from gen5astro.report.causes import shown_magnitudes
+from gen5astro.report.console import PROSE, open_console
 from gen5astro.report.explanation import explanation_sentence, percent, percent_interval, share_strata
 from gen5astro.report.findings import classic_threshold, core_rows, deciding_finding
 from gen5astro.report.selftest import (
@@ -34,7 +34,7 @@ def print_audit(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     verdict = audit_verdict(record)
     console.print(Text.assemble(_status(record.get("status")), "  ", (verdict.headline, "bold")))
     if verdict.sentence:
@@ -66,7 +66,7 @@ def print_demo(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     verdict = comparison_verdict(record["clean"], record["pedestal"])
     console.print(Text(verdict.headline, style="bold"))
     console.print(Text(verdict.sentence))
@@ -95,7 +95,7 @@ def print_evaluation(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     verdict = evaluation_verdict(record)
     console.print(Text.assemble(_status(record.get("status")), "  ", (verdict.headline, "bold")))
     if verdict.sentence:
@@ -125,7 +125,7 @@ def print_selftest(record, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     verdict = selftest_verdict(record)
     console.print(Text.assemble(_status(record["status"]), "  ", (verdict.headline, "bold")))
     console.print(Text(verdict.sentence))
@@ -184,7 +184,7 @@ def print_training(summary, *, console=None):
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or open_console()
     table = _table("Training", "what", ("value", "right"))
     last = (summary.get("history") or [{}])[-1]
     for key, value in {**summary, **last}.items():
@@ -213,7 +213,8 @@ def _table(title, *columns):
     for column in columns:
         name, how = column if isinstance(column, tuple) else (column, "")
         justify = "right" if how == "right" else "left"
-        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=bool(how))
+        width = None if how else PROSE
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=bool(how), max_width=width)
     return table
 
 

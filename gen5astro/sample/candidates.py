@@ -29,6 +29,8 @@ class Candidate(Image):
         Not given for the candidates of the sample.
     masked_fraction : float, optional
         Not given for the candidates of the sample.
+    named : bool
+        True: the file names the bands.
     name : str
         Its name in the search that found it.
     tier : str

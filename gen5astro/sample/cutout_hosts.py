@@ -31,7 +31,7 @@ def hosts_of_cutouts(path, *, moffat_beta, max_reject_fraction, reading, on_reje
     reading : dict
         Options of `gen5astro.io.open_cutouts`.
     on_rejects : callable, optional
-        Called with the list of those that cannot, before they may be found too many.
+        Called with the list of those that cannot and the source, before they may be found too many.
     advance : callable, optional
         Called with the number of cutouts measured since the last call.
 
@@ -59,7 +59,7 @@ def hosts_of_cutouts(path, *, moffat_beta, max_reject_fraction, reading, on_reje
         if advance is not None:
             advance(ref.stop - ref.start)
     if on_rejects is not None:
-        on_rejects(rejects)
+        on_rejects(rejects, source)
     counts = {"n_in": source.n_rows, "n_ok": len(psfs)}
     check_rejects(f"hosts {source.label}", rejects, **counts, allowed=max_reject_fraction)
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -5,6 +5,7 @@ table HDU ``HOSTS`` with ``host_id``, ``ra``, ``dec`` and ``velocity_dispersion_
 header gives ``BANDS`` and ``PIXSCALE``; pixels are nanomaggies.
 """
 
+import difflib
 import warnings
 from dataclasses import dataclass
 from importlib import resources
@@ -162,7 +163,7 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
     max_reject_fraction : float
         Largest share of cutouts that cannot be hosts.
     on_rejects : callable, optional
-        Called with the list of those, so that they can be kept even where they are too many.
+        Called with the list of those and their source, so that they can be kept even where they are too many.
     advance : callable, optional
         Called with the number of cutouts measured since the last call.
     **reading
@@ -189,6 +190,7 @@ def read_hosts(source, *, moffat_beta=2.5, max_reject_fraction=0.01, on_rejects=
     if str(source) != "sample" and (not str(source).lower().endswith(_ENDINGS) or _names_images(source)):
         from gen5astro.sample.cutout_hosts import hosts_of_cutouts
 
+        _refuse_misspelled(str(source))
         options = {"on_rejects": on_rejects, "advance": advance, "max_reject_fraction": max_reject_fraction}
         return hosts_of_cutouts(source, moffat_beta=moffat_beta, reading=reading, **options)
     for name, value in reading.items():
@@ -223,6 +225,14 @@ def _names_images(path):
         return "image_path" in resolve_columns(read_table(path))
     except (FormatError, MissingFileError):
         return False
+
+
+def _refuse_misspelled(source):
+    """Refuse what is no file and close to the one word that stands for hosts."""
+    if "/" in source or Path(source).exists() or not difflib.get_close_matches(source.lower(), ["sample"]):
+        return
+    remedy = "did you mean 'sample', the galaxies that travel with the package?"
+    raise MissingFileError(f"hosts {source}", got="no such file", expected="hosts or cutouts", remedy=remedy)
 
 
 def _open_whole(path):

@@ -284,7 +284,7 @@ def judge_set(sets, test, config):
         gates={name: Status(gate["status"]).value for name, gate in record["gates"].items()},
         advisory=frozenset(name for name, gate in record["gates"].items() if gate["advisory"]),
         top=record["diagnosis"]["top"],
-        named=tuple(cause["name"] for cause in causes if cause["confidence"] >= NAMED),
+        named=tuple(cause["name"] for cause in causes if (cause["confidence"] or 0) >= NAMED),
         terms={} if test.planted else term_sums(table, sets.hosts_of(table)),
         zero=_about_zero(record["gates"]),
     )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from gen5astro.config import TrainConfig
-from gen5astro.engine import default_threads
+from gen5astro.engine import DoneBefore, default_threads
 from gen5astro.errors import Gen5Error
 from gen5astro.io.hdf5 import Cube
 from gen5astro.settings import from_dict, toml_text
@@ -162,7 +162,7 @@ class TrainingRun:
                 self.folder.write_history(self.history)
             elif not self.step:
                 self._save(best=False)
-            advance(self.plans.pairs_before(self.epoch) + self.n_seen)
+            advance(DoneBefore(self.plans.pairs_before(self.epoch) + self.n_seen))
             while self.epoch < self.config.epochs and not self._has_settled():
                 self._train_epoch(advance, stopped)
                 if self._stops(stopped):

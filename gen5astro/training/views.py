@@ -103,6 +103,8 @@ def check_view(view, audit, *, label, override_gate=None):
     status = gate.get("status", "no verdict")
     if status == Status.PASS:
         return warnings
+    # As the audit's own tables put it: the gate is advisory, and forbids this option alone.
+    status = "BLOCKED" if status == Status.FAIL else status
     why = (
         gate.get("note")
         or "stamp and ctrl may be shown side by side only if the audit says that the core alone cannot tell them"
@@ -112,6 +114,7 @@ def check_view(view, audit, *, label, override_gate=None):
     remedy = f"{why}; train with --set view=single"
     if audit is None:
         remedy += ", or audit the pairs and build the cube with --audit"
+    remedy += ", or give a reason to train in spite of it with --override-gate REASON"
     raise BlockedError(
         f"view 'paired' on {label}", got=f"six_channel_viability {status}", expected="PASS", remedy=remedy
     )

@@ -126,6 +126,7 @@ def test_too_many_bad_rows_stop_the_run_in_one_line_and_are_kept(clean, tmp_path
     assert result.exit_code == 2
     (line,) = result.stderr.strip().splitlines()
     assert "20 of 240 rows rejected" in line
+    assert "rejects.parquet, mend the rows" in line
     assert "--max-reject-fraction" in line
     assert pq.read_table(tmp_path / "audit" / "rejects.parquet").num_rows == 20
     assert not (tmp_path / "audit" / "audit.json").exists()
@@ -295,6 +296,9 @@ def test_a_measurement_table_is_judged_again_without_its_pairs(clean, tmp_path):
     assert "only the measurement table was read" in page
     assert "no archive" not in page
     assert "row 3" in page.lower() or ">3</td>" in page
+    listed = [pq.read_table(tmp_path / each / "rejects.parquet").to_pylist() for each in ("first", "again")]
+    assert listed[0] == listed[1]
+    assert listed[0][0]["pair_id"]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +307,9 @@ def test_a_measurement_table_is_judged_again_without_its_pairs(clean, tmp_path):
         (("--explain",), "--explain: got"),
         (("--psf", "sample"), "--psf: got"),
         (("--normalized",), "a measurement table; expected pairs, whose pixels can be read"),
+        (("--pixel-scale", 0.3), "--pixel-scale: got"),
+        (("--column", "ra=RA"), "--column: got"),
+        (("--bands", "g,r,z"), "--bands: got"),
         (("--set", "measure.core_radius_arcsec=2.0"), "audit the pairs themselves"),
     ],
 )

@@ -1,5 +1,6 @@
 """The verb build-hdf5: from a file of pairs to a cube, or one clear line and no cube."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -49,10 +50,22 @@ def test_a_cube_holds_the_pixels_of_the_file_and_its_audit(tmp_path, pairs, bloc
     result = run(pairs, "--out", tmp_path / "cube.h5", "--audit", audit)
     assert result.exit_code == 0, result.output
     assert "60 of 60 rows (0 rejected)" in result.output
+    assert f"wrote {tmp_path / 'cube.h5'}; next: gen5astro train" in result.stderr
     with Cube(tmp_path / "cube.h5") as cube:
         np.testing.assert_array_equal(cube.stamp, block.stamp)
         np.testing.assert_array_equal(cube.ctrl, block.ctrl)
         assert cube.audit == json.loads(audit.read_text())
+
+
+@pytest.mark.parametrize("status", ["FAIL", "ERROR", "INSUFFICIENT"])
+def test_an_audit_that_did_not_pass_is_warned_of(tmp_path, pairs, audit, status):
+    record = json.loads(audit.read_text())
+    gates = {"core_leakage": {"status": status}, "six_channel_viability": {"status": "FAIL", "advisory": True}}
+    audit.write_text(json.dumps(record | {"status": status, "gates": gates}))
+    result = run(pairs, "--out", tmp_path / "cube.h5", "--audit", audit)
+    assert result.exit_code == 0, result.output
+    assert f"warning: the audit of these pairs says {status} (core_leakage): a network may learn" in result.stderr
+    assert "next:" not in result.stderr
 
 
 def test_settings_reach_the_cube(tmp_path, pairs):
@@ -62,6 +75,33 @@ def test_settings_reach_the_cube(tmp_path, pairs):
     with Cube(tmp_path / "cube.h5") as cube:
         assert cube.config.build.fractions == (0.5, 0.25, 0.25)
         assert cube.normalizer_spec.kind == "standard"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--split", "brick", "--set", "split=sky"), "--split brick: got --set split=sky as well"),
+        (("--pixels", "int16", "--set", "build.pixels=float16"), "--pixels int16: got --set build.pixels=float16"),
+        (("--repair", "--set", "repair=false"), "--repair: got --set repair=false as well"),
+        (("--max-reject-fraction", 0.1, "--set", "audit.max_reject_fraction=0.2"), "--max-reject-fraction 0.1: got"),
+    ],
+)
+def test_an_option_and_a_setting_of_one_key_must_agree(tmp_path, pairs, arguments, said):
+    result = run(pairs, "--out", tmp_path / "cube.h5", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    same = ("--pixels", "float16", "--set", "pixels=float16")
+    assert run(pairs, "--out", tmp_path / "cube.h5", *same).exit_code == 0
+    assert Cube(tmp_path / "cube.h5").form == "float16"
+
+
+@pytest.mark.parametrize("name", ["cube.txt", "cube", "cube.parquet"])
+def test_a_cube_ends_as_hdf5_does(tmp_path, pairs, name):
+    result = run(pairs, "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert "expected .h5 or .hdf5: it is HDF5" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_given_split_needs_its_column(tmp_path, pairs):
@@ -104,6 +144,20 @@ def test_a_repair_needs_a_given_split(tmp_path, pairs):
     result = run(pairs, "--out", tmp_path / "cube.h5", "--repair")
     assert result.exit_code == 2
     assert "add --split given" in result.stderr
+
+
+def test_pairs_that_are_given_twice_and_stamps_without_an_arc_are_said(tmp_path, block, pairs):
+    assert "copies" not in run(pairs, "--out", tmp_path / "sound.h5").output
+    ctrl = block.choose([0])
+    ctrl = dataclasses.replace(ctrl, stamp=ctrl.ctrl)
+    with PairWriter(tmp_path / "twice.parquet", block.bands, block.pixel_scale) as writer:
+        for each in (block, block, ctrl):
+            writer.write(each)
+    result = run(tmp_path / "twice.parquet", "--out", tmp_path / "cube.h5")
+    said = "60 pairs are copies of others and 1 stamp is its ctrl, to the last bit"
+    assert f"warning: {said}\n" in result.stderr
+    shown = CliRunner().invoke(main, ["info", str(tmp_path / "cube.h5"), "--json"])
+    assert json.loads(shown.stdout)["copies"] == {"pairs": 60, "without_arc": 1}
 
 
 def test_a_cube_is_built_of_a_cube(tmp_path, pairs):
@@ -162,6 +216,7 @@ def test_pairs_are_appended_to_a_cube(tmp_path, block, pairs):
     result = run(pairs, "--append-to", tmp_path / "some.h5", "--out", tmp_path / "all.h5")
     assert result.exit_code == 0, result.output
     assert "60 of 100 rows (40 rejected)" in result.output
+    assert "40 rows rejected (40 left out on purpose: they do not count toward the limit), see " in result.stderr
     assert "row 40: the pair is in the cube already, as row 0" in result.output
     with Cube(tmp_path / "some.h5") as old, Cube(tmp_path / "all.h5") as new:
         splits = dict(zip(new.row, new.split, strict=True))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import click
@@ -19,6 +20,7 @@ from gen5astro.cli._common import (
 )
 from gen5astro.cli._outputs import claim_file, claim_folder
 from gen5astro.config import Config
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import BlockedError, ConfigError, ExistsError, MissingFileError
 from gen5astro.verdict import Status
 
@@ -71,6 +73,29 @@ def test_seed_is_offered_where_the_section_has_one():
     assert options_of("--seed", "5", section="train")["config"].train.seed == 5
     assert run(lambda **_: None, "--seed", "5", section="inject").exit_code == 2
     assert run(lambda **_: None, "--seed", "5", section=None).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--seed", "7", "--set", "seed=8"), "--seed 7: got --set seed=8 as well; expected one value"),
+        (("--seed", "7", "--set", "audit.seed=8"), "--seed 7: got --set audit.seed=8 as well"),
+    ],
+)
+def test_an_option_and_a_setting_that_say_different_things_are_refused(arguments, said):
+    result = run(lambda **_: pytest.fail("ran"), *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert options_of("--seed", "7", "--set", "seed=7")["config"].audit.seed == 7
+
+
+@pytest.mark.parametrize("verb", ["build-hdf5", "predict", "train"])
+def test_to_go_on_and_to_overwrite_are_not_asked_for_at_once(tmp_path, verb):
+    arguments = ["model"] * (verb == "predict") + ["input", "--out", str(tmp_path / "out"), "--resume", "--force"]
+    result = CliRunner().invoke(main, [verb, *arguments])
+    assert result.exit_code == 2
+    assert "--resume goes on with what is there, --force overwrites it: give one of the two" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_option_that_would_do_nothing_is_not_offered():
@@ -160,6 +185,13 @@ def test_progress_elsewhere_than_on_a_terminal_is_one_closing_line(capsys):
     assert shown.out == ""
 
 
+def test_the_rate_is_of_what_this_run_did(capsys):
+    with progress("training, pairs", 2804) as advance:
+        advance(DoneBefore(2800))
+        advance(4)
+    assert re.match(r"training, pairs: 4 in .* a second, beside 2,800 done before\n$", capsys.readouterr().err)
+
+
 def test_progress_keeps_quiet_when_asked_and_closes_no_failed_work(capsys):
     with progress("work", quiet=True) as advance:
         advance(3)
@@ -174,7 +206,8 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, total):
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress("measuring pairs", total) as advance:
-        advance(4)
+        advance(DoneBefore(1))
+        advance(3)
     assert "measuring pairs" in terminal.getvalue()
 
 

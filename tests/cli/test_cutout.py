@@ -55,6 +55,8 @@ def test_cutouts_are_the_pixels_of_the_coadd_and_become_hosts_and_pairs(field, t
     result = cut(field, out, "--size", 71)
     assert result.exit_code == 0, result.output
     assert "9 in = 9 cut + 0 rejected" in result.stdout
+    assert f"next: gen5astro inject {out}" in result.stderr
+    assert f"gen5astro predict RUN {out}" in result.stderr
     assert "pixels as they were" in result.stdout
     block, rejects = open_cutouts(out).read(BlockRef(0, 9))
     assert not rejects

@@ -26,16 +26,26 @@ def trained(tmp_path_factory):
 
 def test_an_evaluation_leaves_its_record_page_and_scores(trained, tmp_path):
     outcome = _run(*trained, "--out", tmp_path / "evaluation", "--set", "bootstraps=50", "--json")
-    assert outcome.exit_code == 0, outcome.output
+    assert outcome.exit_code == 3, outcome.output
     record = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert json.loads(outcome.stdout) == record
     assert record["schema"] == "gen5astro-evaluation/1"
+    assert record["status"] == "INSUFFICIENT"
+    assert outcome.stderr.endswith(f"open {tmp_path / 'evaluation' / 'evaluation.html'}\n")
     assert "scored" in outcome.stderr or "scoring" in outcome.stderr
     assert {each.name for each in (tmp_path / "evaluation").iterdir()} == {
         "evaluation.json", "evaluation.html", "scores.parquet",
     }  # fmt: skip
     page = (tmp_path / "evaluation" / "evaluation.html").read_text()
     assert all(each["name"] in page for each in record["candidates"])
+
+
+def test_only_an_evaluation_that_passes_ends_with_0_and_leads_on(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("gen5astro.evaluation.judge._status", lambda *_: (status, ""))
+    for status, code in (("PASS", 0), ("FAIL", 3), ("ERROR", 3)):
+        outcome = _run(*trained, "--out", tmp_path / status, "--set", "bootstraps=20")
+        assert outcome.exit_code == code
+        assert ("next: gen5astro predict" in outcome.stderr) == (code == 0)
 
 
 def test_a_folder_with_files_is_not_overwritten(trained, tmp_path):

@@ -37,7 +37,11 @@ def audited(pairs, tmp_path_factory):
     record = {
         "schema": "gen5astro-audit/1",
         "status": "FAIL",
-        "gates": {"core_leakage": {"status": "FAIL"}, "sky_leakage": {"status": "INSUFFICIENT"}},
+        "gates": {
+            "core_leakage": {"status": "FAIL"},
+            "sky_leakage": {"status": "INSUFFICIENT"},
+            "six_channel_viability": {"status": "FAIL", "advisory": True},
+        },
         "provenance": {"input_digest": content_digest(pairs.digest, pairs.row)},
     }
     (folder / "audit.json").write_text(json.dumps(record))
@@ -61,7 +65,14 @@ def test_tables_say_what_is_in_a_cube(cube):
 
 
 def test_an_embedded_audit_is_named_with_the_gates_that_did_not_pass(audited):
-    assert "FAIL; not passed: core_leakage, sky_leakage" in run(audited).output
+    text = " ".join(run(audited).output.split())
+    assert "FAIL; not passed: core_leakage, sky_leakage; advisory, not counted: six_channel_viability BLOCKED" in text
+
+
+def test_words_of_statistics_are_explained_and_a_constant_is_not_compared(cube):
+    text = " ".join(run(cube).output.split())
+    for words in ("effective hosts: how many", "KS: Kolmogorov-Smirnov distance", "p: chance of one as large"):
+        assert words in text
 
 
 def test_json_is_the_summary(cube):
@@ -82,12 +93,22 @@ def test_what_is_no_cube_is_one_line_and_exit_code_2(tmp_path, cube):
     with h5py.File(other, "r+") as file:
         file.attrs["schema"] = "gen5astro-cube/0"
     (tmp_path / "text.h5").write_text("no cube")
+    (tmp_path / "cut.h5").write_bytes(cube.read_bytes()[:-1000])
     for path, words in (
         (other, "build it again"),
         (tmp_path / "text.h5", "no HDF5 file"),
         (tmp_path / "no", "nothing"),
+        (tmp_path / "cut.h5", "got a truncated file: "),
     ):
         result = run(path)
         assert result.exit_code == 2
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_a_cube_whose_build_was_interrupted_is_to_be_gone_on_with(tmp_path):
+    (tmp_path / "cube.h5.part").mkdir()
+    result = run(tmp_path / "cube.h5")
+    assert result.exit_code == 2
+    assert "got a build of it that was interrupted" in result.stderr
+    assert "with --resume" in result.stderr

@@ -59,6 +59,7 @@ def test_the_same_seed_gives_the_same_pairs_whatever_the_threads(tmp_path):
     [
         (["sample", "--fault", "pedestall"], "did you mean 'pedestal'"),
         (["none.fits"], "none.fits"),
+        (["smaple"], "did you mean 'sample'"),
         (["sample", "--size", "200"], "smaller inject.size"),
         (["sample", "--set", "sizes=3"], "sizes"),
     ],

@@ -88,6 +88,11 @@ def test_a_finished_run_is_left_as_it_is_when_it_is_resumed(trained, cutouts, tm
     assert "scores of other images, of another network or with other settings" in other.stderr
 
 
+def test_scores_end_as_parquet_does(trained, cutouts, tmp_path):
+    _refused(run(trained[0], cutouts, "--out", tmp_path / "scores.csv"), "scores.csv", ".parquet or .pq: it is Parquet")
+    assert not (tmp_path / "scores.csv").exists()
+
+
 def _refused(outcome, *words):
     assert outcome.exit_code == 2, outcome.output
     line = outcome.stderr.splitlines()[-1]

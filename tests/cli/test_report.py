@@ -86,6 +86,14 @@ def test_a_baseline_of_another_schema_is_one_line(audits):
     assert result.stdout == ""
 
 
+def test_a_record_of_another_kind_is_not_to_be_audited_again(audits):
+    write_json({"schema": "gen5astro-evaluation/1"}, audits[0])
+    result = run(audits[0])
+    assert result.exit_code == 2
+    assert "got schema gen5astro-evaluation/1" in result.stderr
+    assert "name audit.json of gen5astro audit-injection" in result.stderr
+
+
 def test_what_is_there_is_kept_unless_forced(audits, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "junit.xml").write_text("precious")

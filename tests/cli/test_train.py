@@ -29,6 +29,7 @@ def test_a_run_leaves_its_checkpoints_record_and_page(cube, tmp_path):
     assert record["config"]["seed"] == 3
     assert "warning" in outcome.stderr
     assert "epoch 1 of 1" in outcome.stderr
+    assert f"open {tmp_path / 'run' / 'training.html'}; next: gen5astro evaluate" in outcome.stderr
     assert {"best.ckpt", "last.ckpt", "training.html"} <= {each.name for each in (tmp_path / "run").iterdir()}
 
 
@@ -45,6 +46,8 @@ def test_a_blocked_view_ends_with_3_and_says_why(cube, tmp_path):
     outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "view=paired")
     assert outcome.exit_code == 3
     assert "the core alone tells stamp from ctrl" in outcome.stderr
+    assert "got six_channel_viability BLOCKED" in outcome.stderr
+    assert "--override-gate REASON" in outcome.stderr
     assert not (tmp_path / "run").exists()
     outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "view=paired", "--override-gate", "a comparison")
     assert outcome.exit_code == 0, outcome.output

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gen5astro.config import Config, PredictConfig
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import ExistsError, RejectedError, SchemaError
 from gen5astro.inference import open_finder, predict
 from gen5astro.io import open_cutouts
@@ -173,6 +174,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(finder, cutouts,
     counted = []
     predict(finder, source, out, config=CONFIG, resume=True, advance=counted.append)
     assert counted[0] == 48
+    assert isinstance(counted[0], DoneBefore)
     assert out.read_bytes() == whole[0].read_bytes()
 
 

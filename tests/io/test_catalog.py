@@ -231,6 +231,7 @@ def test_what_was_matched_or_assumed_is_noted(folder):
     assert source.notes == (
         "Columns under other names: ra = 'RA', arc_snr = 'SN', host_id = 'galaxy'",
         "Absent: dec, theta_e_arcsec (say which with --column dec=NAME); carried along: mass",
+        "Bands g,r,z assumed where images name none; say which the planes are with --bands",
         "Pixel scale of 0.262 arcsec assumed: the input states none; say which with --pixel-scale",
     )
     assert len(TablePairs(write_table(folder, ["npz"]), pixel_scale=0.2).notes) == 2

@@ -14,6 +14,7 @@ import xxhash
 
 from gen5astro.build import build_cube
 from gen5astro.config import Config, NormalizerSpec
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import (
     ColumnError,
     ExistsError,
@@ -340,7 +341,10 @@ def test_a_write_that_is_interrupted_in_its_last_step_can_be_resumed(tmp_path, p
         with pytest.raises(KeyboardInterrupt):
             build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=Config())
     assert [path.name for path in tmp_path.iterdir()] == ["cube.h5.part"]
-    build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=Config(), resume=True)
+    shown = []
+    build_cube(MemorySource(pairs), tmp_path / "cube.h5", config=Config(), resume=True, advance=shown.append)
+    assert shown == [len(pairs)]
+    assert isinstance(shown[0], DoneBefore)
     assert [path.name for path in tmp_path.iterdir()] == ["cube.h5"]
     assert Cube(tmp_path / "cube.h5").attributes["cube_digest"] == Cube(built).attributes["cube_digest"]
 

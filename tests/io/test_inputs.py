@@ -4,12 +4,16 @@ import re
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
-from gen5astro.errors import FormatError, Gen5Error
-from gen5astro.io import open_pairs
+from gen5astro.build import build_cube
+from gen5astro.errors import FormatError, Gen5Error, MissingFileError
+from gen5astro.io import open_cutouts, open_pairs
 from gen5astro.io.pairs import BlockRef
+from gen5astro.settings import from_dict
 from tests.factories import make_pairs
-from tests.io.inputs import INPUTS, MEMBERS, multimodal, parquet_file, parquet_folder, table_of_paths
+from tests.io.inputs import INPUTS, MEMBERS, multimodal, parquet_file, parquet_folder, table_of_paths, wcs_header
+from tests.sources import MemorySource
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,18 @@ def test_images_without_a_ctrl_are_no_pairs(tmp_path, pairs):
         open_pairs(table)
 
 
+def test_a_cube_or_its_shards_where_images_are_looked_for_are_said_to_be_that(tmp_path, pairs):
+    sharded = from_dict({"build": {"shard_pairs": 2, "known_lenses": "keep"}})
+    (tmp_path / "cubes").mkdir()
+    build_cube(MemorySource(pairs), tmp_path / "cubes" / "cube.h5", config=sharded)
+    with pytest.raises(FormatError, match=r"got a cube of pairs; .*name one of them: .*cube\.h5"):
+        open_pairs(tmp_path / "cubes" / "*.h5")
+    with pytest.raises(FormatError, match=r"got a shard of a cube; .*name the cube itself"):
+        open_pairs(tmp_path / "cubes" / "cube.shards")
+    with pytest.raises(FormatError, match=r"got a cube of pairs; .*evaluate judges a network on a cube"):
+        open_cutouts(tmp_path / "cubes" / "cube.h5")
+
+
 def test_a_column_of_paths_beside_the_bytes_rides_along(tmp_path, pairs):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -122,3 +138,69 @@ def test_a_folder_s_number_can_be_a_column_that_is_known(tmp_path, pairs):
     (path / "region=south").rename(path / "theta_e=2")
     block, _ = open_pairs(path).read(BlockRef(0, 4))
     assert block.catalog["theta_e_arcsec"].tolist() == [1.5, 1.5, 2, 2]
+
+
+NAMELESS = {
+    "cube in npz": lambda path, image: np.savez(path, image=image),
+    "npy": lambda path, image: np.save(path, image),
+    "FITS cube": lambda path, image: fits.PrimaryHDU(image.astype(">f4"), wcs_header()).writeto(path),
+}
+
+
+def nameless(folder, images, kind):
+    """A table of pairs of one image each in files that name no band."""
+    path = folder / {"cube in npz": "a.npz", "npy": "a.npy", "FITS cube": "a.fits"}[kind]
+    NAMELESS[kind](path, images)
+    (folder / "table.csv").write_text(f"stamp_path,ctrl_path\n{path.name},{path.name}\n")
+    return folder / "table.csv"
+
+
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_names_of_bands_that_are_assumed_are_said_and_those_given_are_taken(tmp_path, pairs, kind):
+    table = nameless(tmp_path, pairs.stamp[0], kind)
+    source = open_pairs(table)
+    assert source.bands == ("g", "r", "z")
+    assert any(note.startswith("Bands g,r,z assumed") and "--bands" in note for note in source.notes)
+    named = open_pairs(table, bands=("z", "i", "g"))
+    assert named.bands == ("z", "i", "g")
+    assert not any(note.startswith("Bands") for note in named.notes)
+    np.testing.assert_array_equal(named.read(BlockRef(0, 1))[0].stamp[0], pairs.stamp[0])
+
+
+@pytest.mark.parametrize("kind", ["Parquet", "table of viewer cube", "table of an HDU a band", "Multimodal Universe"])
+def test_names_of_bands_that_images_state_are_not_said_to_be_assumed(tmp_path, pairs, kind):
+    source = open_pairs(INPUTS[kind][0](tmp_path, pairs))
+    assert not any(note.startswith("Bands") for note in source.notes)
+
+
+@pytest.mark.parametrize("kind", ["cube in npz", "npy"])
+def test_a_plane_is_an_image_of_the_one_band_that_is_named(tmp_path, pairs, kind):
+    table = nameless(tmp_path, pairs.stamp[0, 1], kind)
+    with pytest.raises(FormatError, match=r"shape \(48, 48\);.*name the one band of a plane with --bands"):
+        open_pairs(table)
+    block, _ = open_pairs(table, bands=("r",)).read(BlockRef(0, 1))
+    assert block.bands == ("r",)
+    np.testing.assert_array_equal(block.stamp[0, 0], pairs.stamp[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("images", r"images: got a folder; expected the file of an image"),
+        ("nowhere.npy", r"nowhere.npy: got no such file"),
+        ("http://127.0.0.1/a.npy", r"row 0: http://127.0.0.1/a.npy: got a URI; expected a file on this machine; fetch"),
+    ],
+)
+def test_what_a_table_names_is_a_file_here(tmp_path, pairs, named, said):
+    table = table_of_paths("npy")(tmp_path, pairs)
+    table.write_text(re.sub(r"images/stamp\d.npy", named, table.read_text()))
+    with pytest.raises(FormatError, match=said):
+        open_pairs(table)
+
+
+@pytest.mark.parametrize("name", ["pairs.parquet", "folder/"])
+def test_a_server_that_does_not_answer_is_no_empty_folder(name):
+    with pytest.raises(MissingFileError, match=r"got Cannot connect to host 127.0.0.1:9 .*Connect call failed"):
+        open_pairs(f"http://127.0.0.1:9/{name}")
+    with pytest.raises(MissingFileError, match="got no Parquet file there"):
+        open_pairs(f"memory://nowhere/{name}")

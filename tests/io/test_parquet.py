@@ -222,7 +222,7 @@ def test_a_table_without_a_good_pair_says_why(tmp_path):
 
 
 def test_columns_of_other_names_and_types_are_understood(tmp_path):
-    block = make_block(4, size=4)
+    block = make_block(4, size=16)
     table = table_of(
         block,
         RA=pa.array([1, 2, None, 4], pa.int16()),
@@ -272,6 +272,22 @@ def test_what_is_no_pairs_is_refused_in_one_line(tmp_path):
     for uri in (f"file://{tmp_path}/missing.parquet", "nonsense://a/b.parquet"):
         with pytest.raises(MissingFileError):
             open_pairs(uri)
+
+
+def test_a_measurement_table_is_said_to_be_one(tmp_path):
+    names = ("row", "stamp_digest", "ctrl_digest", "ctrl_core_flux", "core_excess")
+    pq.write_table(pa.table({name: [0.0] for name in names}), tmp_path / "measure.parquet")
+    with pytest.raises(FormatError, match=r"measure\.parquet: got the measurement table of an audit.*name the pairs"):
+        open_pairs(tmp_path / "measure.parquet")
+
+
+def test_a_package_that_is_missing_for_a_uri_is_named(monkeypatch):
+    def needs(_):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", needs)
+    with pytest.raises(MissingFileError, match=r"got no package that reads s3://.*pip install s3fs"):
+        open_pairs("s3://bucket/pairs.parquet")
 
 
 def test_a_damaged_file_is_an_error_of_the_file(tmp_path):

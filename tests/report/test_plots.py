@@ -1,10 +1,15 @@
 """A plot is there when its numbers are, and says them in words."""
 
+import re
 import warnings
+
+import pytest
 
 from gen5astro.report import plots
 from gen5astro.report.appearance import MINUS
-from tests.report.records import make_audit, make_evaluation, make_training
+from gen5astro.report.explanation import share_plot
+from gen5astro.report.selftest import power_plot
+from tests.report.records import make_audit, make_evaluation, make_explanation, make_selftest, make_training
 
 
 def test_no_numbers_no_plot():
@@ -61,6 +66,33 @@ def test_scores_that_are_all_alike_or_beyond_one():
     for stamp in ([3.0] * 4, [0.5, None, 7.0]):
         record["scores"] = {"stamp": stamp, "ctrl": [3.0]}
         assert "<svg" in plots.score_histogram(record)
+
+
+@pytest.mark.parametrize(("smallest", "labels"), [(0.25, ["0.2", "0.5", "1"]), (0.004, ["0.01", "0.1", "1"])])
+def test_a_logarithmic_axis_is_labelled_in_plain_digits(smallest, labels):
+    text = str(plots.roc({"roc": {"fpr": [0.0, smallest, 1.0], "tpr": [0.0, 0.5, 1.0]}}))
+    axis = text.partition("matplotlib.axis_2")[0]
+    assert re.findall(r">([^<>\n]+)</text>", axis)[: len(labels)] == labels
+
+
+def test_no_plot_writes_mathematics():
+    few = make_evaluation() | {"roc": {"fpr": [0.0, 0.25, 0.75, 1.0], "tpr": [0.0, 0.5, 0.9, 1.0]}}
+    small = make_audit()
+    for curve in small["residual_profile"]["curves"]:
+        curve["median"] = [1e-7 * value for value in curve["median"]]
+    losses = [{"epoch": epoch, "train_loss": 1e-9 * epoch} for epoch in range(3)]
+    drawn = [
+        *(plots.roc(each) for each in (few, make_evaluation())),
+        *(draw(each) for each in (small, make_audit()) for draw in (plots.core_auc, plots.residual_profile)),
+        plots.score_histogram(few),
+        plots.completeness(few, "by_theta_e", "Einstein radius [arcsec]"),
+        plots.training_curve(losses, {"train_loss": "training"}, "loss", name="loss"),
+        share_plot(make_audit() | {"explanation": make_explanation()}),
+        power_plot(make_selftest()),
+    ]
+    for each in drawn:
+        assert "<svg" in each
+        assert not re.search(r"mathdefault|\$", each)
 
 
 def test_bins_with_open_ends():

@@ -3,6 +3,8 @@
 import pytest
 
 from gen5astro.report.findings import core_rows, deciding_finding
+from gen5astro.report.html import audit_page
+from gen5astro.report.methods import methods_paragraph
 from gen5astro.report.sentences import (
     audit_verdict,
     classic_fails,
@@ -82,7 +84,7 @@ def test_an_audit_without_a_core_still_speaks():
     assert verdict.sentence == ""
     assert classic_fails(record) is None
     assert worst_core_row(record) is None
-    assert next_steps(record)[0].startswith("finite_pixels: ")
+    assert next_steps(record)[0].startswith("finite_pixels could not be computed")
 
 
 def test_the_cause_may_be_unknown():
@@ -204,7 +206,21 @@ def test_what_failed_comes_before_what_could_not_be_computed():
     record["status"] = "ERROR"
     steps = next_steps(record)
     assert steps[0].startswith("label_consistency")
-    assert steps[1].startswith("core_leakage")
+    assert steps[1] == "core_leakage could not be computed; mend that first."
+
+
+def test_gates_that_could_not_be_computed_for_one_reason_are_told_together_and_name_no_cause():
+    record = make_audit()
+    for name in ("core_leakage", "sky_leakage"):
+        record["gates"][name] = make_gate("ERROR", note="3 of 290 pairs (row 5, 7, 9)")
+    record["diagnosis"] = {"top": "unknown", "causes": [{"name": "unknown", "confidence": None, "look_first": "x"}]}
+    record["status"] = "ERROR"
+    assert next_steps(record)[0] == (
+        "core_leakage and sky_leakage could not be computed: 3 of 290 pairs (row 5, 7, 9); mend that first."
+    )
+    assert "cannot be said before all gates can be computed" in audit_verdict(record).sentence
+    assert "could not be told" in methods_paragraph(record)
+    assert "No single known cause" not in audit_page(record, [])
 
 
 def test_an_audit_of_normalized_pixels_speaks_of_the_normalizer():

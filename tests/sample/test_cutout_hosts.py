@@ -107,7 +107,7 @@ def test_a_broken_cutout_of_every_kind_is_a_reject(tmp_path, kind):
     kept = []
     path = write(kind, tmp_path, images)
     with pytest.raises(RejectedError, match=r"2 of 4 rows rejected \(row 1: image: got 9 pixels without a value"):
-        read(path, on_rejects=kept.extend)
+        read(path, on_rejects=lambda rejects, _: kept.extend(rejects))
     assert [each.row for each in kept] == [1, 2]
     assert "no galaxy in the middle" in kept[1].reason
     hosts = read(path, max_reject_fraction=0.5)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gen5astro.config import Config, NormalizerSpec, TrainConfig
+from gen5astro.engine import DoneBefore
 from gen5astro.errors import (
     BlockedError,
     ConfigError,
@@ -76,7 +77,7 @@ def test_progress_counts_the_pairs_of_the_whole_run(whole):
 
 def test_the_folder_holds_metrics_settings_and_both_checkpoints(whole):
     out, summary, _, _ = whole
-    assert sorted(each.name for each in out.iterdir()) == [
+    assert sorted(each.name for each in out.iterdir() if each.name != "tensorboard") == [
         "best.ckpt", "config.toml", "last.ckpt", "metrics.csv", "metrics.jsonl", "metrics.png",
     ]  # fmt: skip
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -101,6 +102,7 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_ends(cube, whole, tmp_pat
     resumed = train(cube, tmp_path / "run", config=Config(), resume=True, threads=1, advance=shown.append)
     assert _losses(resumed) == _losses(whole[1])
     assert sum(shown) == 3 * resumed["counts"]["train"]
+    assert [isinstance(each, DoneBefore) for each in shown] == [True] + [False] * (len(shown) - 1)
     expected, model = (load_checkpoint(run / "last.ckpt")["model"] for run in (whole[0], tmp_path / "run"))
     assert all(torch.equal(model[name], expected[name]) for name in expected)
 

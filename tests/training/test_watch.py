@@ -10,7 +10,7 @@ from scipy import stats
 from gen5astro.build import build_cube
 from gen5astro.config import BuildConfig, Config, NormalizerSpec
 from gen5astro.io.hdf5 import Cube
-from gen5astro.training.dataset import PairReader
+from gen5astro.training.reader import PairReader
 from gen5astro.training.score import score_pairs
 from gen5astro.training.views import VIEWS
 from gen5astro.training.watch import mean_over_hosts, watch_shortcuts
