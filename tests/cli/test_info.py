@@ -104,3 +104,13 @@ def test_what_is_no_cube_is_one_line_and_exit_code_2(tmp_path, cube):
         assert result.exit_code == 2
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_a_path_is_not_broken_where_no_terminal_is(tmp_path, cube, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    (folder / "cube.h5").write_bytes(cube.read_bytes())
+    assert f"{folder / 'cube.h5'}\n" in run(folder / "cube.h5").stdout
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, run(folder / "cube.h5").stdout.splitlines())) <= 60
