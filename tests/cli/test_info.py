@@ -112,3 +112,13 @@ def test_a_cube_whose_build_was_interrupted_is_to_be_gone_on_with(tmp_path):
     assert result.exit_code == 2
     assert "got a build of it that was interrupted" in result.stderr
     assert "with --resume" in result.stderr
+
+
+def test_a_path_is_not_broken_where_no_terminal_is(tmp_path, cube, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    (folder / "cube.h5").write_bytes(cube.read_bytes())
+    assert f"{folder / 'cube.h5'}\n" in run(folder / "cube.h5").stdout
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, run(folder / "cube.h5").stdout.splitlines())) <= 60
