@@ -116,9 +116,11 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     with CubeWriter(out, source.n_rows, **options, force=force, resume=resume) as writer:
         _stream(source, writer, config, threads, advance)
         _check_counts(source, writer, config.audit.max_reject_fraction)
-        content = writer.columns("row", "digest")
+        content = writer.columns("row", "digest", "fingerprint")
+        fingerprints = content.pop("fingerprint")
         check_audited(record, audit, read_digest(**content, rejects=writer.rejects))
-        split, group = _allot(writer, source, old, config)
+        split, group = _allot(writer, fingerprints, source, old, config, **content)
+        del fingerprints
         torn = torn_pairs(split, **content)
         if torn:
             keep_rejects(sorted([*writer.rejects, *torn], key=lambda each: each.row), rejects_path(out), source=source)
@@ -138,14 +140,12 @@ def build_cube(source, out, *, config, audit=None, threads=None, force=False, re
     return _told(out, config)
 
 
-def _allot(writer, source, old, config):
+def _allot(writer, fingerprints, source, old, config, *, row, digest):
     """Split and group of each pair that was read; what they are told from is many columns, and is let go of."""
     catalog = writer.columns("ra", "dec", "host_id", "region_split", "brickname", group="catalog")
-    own = writer.columns("row", "digest", "fingerprint")
     guarded = widen_guard(config.build, source.shape, source.pixel_scale)
-    known = None if old is None else known_splits(old, own["row"])
-    catalog["row"] = own["row"]
-    return allot_pairs(catalog, own["digest"], own["fingerprint"], guarded, known=known)[:2]
+    known = None if old is None else known_splits(old, row)
+    return allot_pairs(catalog | {"row": row}, digest, fingerprints, guarded, known=known)[:2]
 
 
 def _digest_of_split(split, row, digest):
@@ -219,13 +219,16 @@ def _stream(source, writer, config, threads, advance):
     if advance is not None:
         advance(DoneBefore(writer.done))
     refs = (ref for ref in source.blocks(config.build.block) if ref.start >= writer.done)
+    n_bad, most = len(_unusable(writer.rejects)), config.audit.max_reject_fraction * source.n_rows
     for block, statistics, marks, rejected, stop in map_blocks(work, refs, threads=threads, spread=True):
         if advance is not None:
             advance(stop - writer.done)
         writer.append(stop, block, statistics, marks, rejected)
-        limit = {"n_in": source.n_rows, "allowed": config.audit.max_reject_fraction, "place": rejects_path(writer.path)}
-        resumable = writer.is_worth_keeping
-        refuse_early(f"pairs {source.label}", _unusable(writer.rejects), resumable=resumable, source=source, **limit)
+        n_bad += len(_unusable(rejected))
+        if n_bad > most:
+            limit = {"n_in": source.n_rows, "allowed": config.audit.max_reject_fraction}
+            told = {"place": rejects_path(writer.path), "resumable": writer.is_worth_keeping, "source": source}
+            refuse_early(f"pairs {source.label}", _unusable(writer.rejects), **limit, **told)
 
 
 def _check_counts(source, writer, max_fraction):

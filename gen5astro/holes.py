@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gen5astro.io.pairs import ChangedPairs, Reject
+from gen5astro.io.pairs import ChangedPairs
 from gen5astro.io.pixels import IMAGES
 
 __all__ = ["WithoutHoles"]
@@ -34,14 +34,10 @@ class WithoutHoles(ChangedPairs):
         """
         block, rejects = self._source.read(ref)
         missing = block.stamp[0, 0].size - block.census[..., 0] if len(block) else np.zeros((0, 2, 1))
-        holed = missing.any(axis=(1, 2))
-        if not holed.any():
-            return block, rejects
-        found = []
-        for at in np.flatnonzero(holed).tolist():
+        reasons = {}
+        for at in np.flatnonzero(missing.any(axis=(1, 2))).tolist():
             image, band = np.unravel_index(missing[at].argmax(), missing[at].shape)
             count = int(missing[at, image, band])
             pixels = f"{count:,} pixel{'s' if count > 1 else ''} that {'are' if count > 1 else 'is'} not finite"
-            reason = f"{IMAGES[image]}: {pixels} in band {block.bands[band]}"
-            found.append(Reject(int(block.row[at]), reason, tuple(block.digest[at].tolist())))
-        return block.choose(~holed), sorted([*rejects, *found], key=lambda each: each.row)
+            reasons[at] = f"{IMAGES[image]}: {pixels} in band {block.bands[band]}"
+        return self._leave_out(block, rejects, reasons)

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from scipy.spatial import cKDTree
 
-from gen5astro.io.pairs import ChangedPairs, Reject
+from gen5astro.io.pairs import ChangedPairs
 from gen5astro.sample import load_known_lenses
 from gen5astro.sky import nearest_object, unit_vectors
 
@@ -95,16 +95,10 @@ class WithoutKnownLenses(ChangedPairs):
         if not len(located):
             return block, rejects
         number, separation = nearest_lens(block.catalog["ra"][located], block.catalog["dec"][located])
-        met = separation <= self._radius_arcsec
-        if not met.any():
-            return block, rejects
-        digests = block.digest[located[met]].tolist()
-        found = [
-            Reject(row, f"the ctrl is the known lens {name}, {far:.1f} arcsec away", tuple(digest))
-            for row, name, far, digest in zip(
-                block.row[located[met]].tolist(), lens_names(number[met]), separation[met], digests, strict=True
-            )
-        ]
-        kept = np.ones(len(block), bool)
-        kept[located[met]] = False
-        return block.choose(kept), sorted([*rejects, *found], key=lambda each: each.row)
+        met = np.flatnonzero(separation <= self._radius_arcsec)
+        names, places = lens_names(number[met]), located[met].tolist()
+        reasons = {
+            at: f"the ctrl is the known lens {name}, {far:.1f} arcsec away"
+            for at, name, far in zip(places, names, separation[met], strict=True)
+        }
+        return self._leave_out(block, rejects, reasons)

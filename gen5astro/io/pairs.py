@@ -219,3 +219,18 @@ class ChangedPairs:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._source, name)
+
+    @staticmethod
+    def _leave_out(block, rejects, reasons):
+        """Make rejects, with their digests, of some pairs of a block: `reasons` by their place in it."""
+        if not reasons:
+            return block, rejects
+        places = np.array(list(reasons), np.int64)
+        rows, digests = block.row[places].tolist(), block.digest[places].tolist()
+        found = [
+            Reject(row, reason, tuple(digest))
+            for row, reason, digest in zip(rows, reasons.values(), digests, strict=True)
+        ]
+        kept = np.ones(len(block), bool)
+        kept[places] = False
+        return block.choose(kept), sorted([*rejects, *found], key=lambda each: each.row)

@@ -66,7 +66,7 @@ def check_rejects(label, rejects, *, n_in, n_ok, allowed, place=None, resumable=
 
 
 def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False, source=None):
-    """Refuse as soon as more rows are rejected than may be in the end, however good the others are.
+    """Refuse once more rows are rejected than may be in the end, however good the others are; list those so far.
 
     Parameters
     ----------
@@ -88,17 +88,16 @@ def refuse_early(label, rejects, *, n_in, allowed, place, resumable=False, sourc
     Raises
     ------
     RejectedError
-        If there are more.
+        Always: whoever counts them knows when.
     """
-    if len(rejects) > allowed * n_in:
-        keep_rejects(rejects, place, source=source)
-        first = rejects[0]
-        raise RejectedError(
-            label,
-            got=f"{len(rejects):,} rejected up to row {rejects[-1].row:,} (row {first.row}: {first.reason})",
-            expected=f"at most {allowed:.2%} of {n_in:,}",
-            remedy=f"see {place}, mend the rows, or {_allow_more(resumable)}",
-        )
+    keep_rejects(rejects, place, source=source)
+    first = rejects[0]
+    raise RejectedError(
+        label,
+        got=f"{len(rejects):,} rejected up to row {rejects[-1].row:,} (row {first.row}: {first.reason})",
+        expected=f"at most {allowed:.2%} of {n_in:,}",
+        remedy=f"see {place}, mend the rows, or {_allow_more(resumable)}",
+    )
 
 
 def _allow_more(resumable):

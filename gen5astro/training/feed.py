@@ -21,6 +21,7 @@ import torch
 
 from gen5astro.engine import map_blocks
 from gen5astro.errors import ConfigError, FormatError
+from gen5astro.training.augment import stretch
 
 __all__ = ["Batch", "DeviceFeed", "Feed", "choose_memory", "make_feed"]
 
@@ -236,7 +237,7 @@ class DeviceFeed(Feed):
             step = None if self._step is None else self._step[at]
             location, scale = self._statistics[number][at].unbind(-1)
             linear = (_decoded(self._stored[number][at], step) - location[..., None, None]) / scale[..., None, None]
-            images[chosen] = _stretched(linear, self.reader.spec)
+            images[chosen] = stretch(linear, self.reader.spec)
         return images
 
     def _check(self):
@@ -257,11 +258,6 @@ def _decoded(stored, step):
     if step is None:
         return stored.float()
     return torch.where(stored == -32768, torch.nan, stored.float() * step[..., None, None])
-
-
-def _stretched(linear, spec):
-    stretched = (linear / spec.softening).asinh() if spec.stretch == "asinh" else linear
-    return stretched if spec.clip is None else stretched.clamp(-spec.clip, spec.clip)
 
 
 def _turned(images, element):

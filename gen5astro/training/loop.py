@@ -10,6 +10,7 @@ import contextlib
 import math
 import time
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ from gen5astro.training.model import build_model, forward_with_embedding
 from gen5astro.training.observing import pair_fwhm
 from gen5astro.training.plans import EpochPlans, share_of
 from gen5astro.training.reader import PairReader
-from gen5astro.training.record import describe_epoch, describe_network, summarize_run
+from gen5astro.training.record import describe_epoch, describe_network, list_seen, summarize_run
 from gen5astro.training.run import RunFolder, agreed
 from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
@@ -117,6 +118,11 @@ class TrainingRun:
             self.folder.begin(force=force or resume)
             settings = toml_text(replace(config, train=self.config, normalize=spec), ("train", "normalize"))
             self.folder.write_text(self.folder.config, settings)
+
+    @cached_property
+    def seen(self):
+        """Hosts and positions of training and validation, from `list_seen`; every checkpoint has them: dict."""
+        return list_seen(self.cube.catalog, np.concatenate([self.rows["train"], self.rows["val"]]))
 
     def _begin_epoch(self):
         self.batch, self.loss_sum, self.n_seen, self.n_images, self.seconds, self.waited = 0, 0.0, 0, 0, 0.0, 0.0

@@ -11,7 +11,7 @@ from gen5astro.config import as_dict
 from gen5astro.training.checkpoint import describe_cube
 from gen5astro.training.validate import merit
 
-__all__ = ["SCHEMA", "describe_epoch", "describe_network", "summarize_run"]
+__all__ = ["SCHEMA", "describe_epoch", "describe_network", "list_seen", "summarize_run"]
 
 SCHEMA = "gen5astro-training/1"
 
@@ -53,9 +53,6 @@ def describe_network(run):
         Plain types and tensors: settings, cube, audit, warnings, history, and ``seen``: host and position of each
         object of training and validation, once each.
     """
-    rows = np.concatenate([run.rows["train"], run.rows["val"]])
-    columns = [run.cube.catalog[name][rows] for name in ("host_id", "ra", "dec")]
-    host_id, ra, dec = (objects := np.unique(np.rec.fromarrays(columns))).f0, objects.f1, objects.f2
     return {
         "code_version": __version__,
         "config": as_dict(run.config),
@@ -64,9 +61,29 @@ def describe_network(run):
         "deployable": run.view.deployable,
         "override_gate": run.override_gate,
         "warnings": run.warnings,
-        "seen": {"host_id": host_id.tolist(), "ra": _tensor(ra), "dec": _tensor(dec)},
+        "seen": run.seen,
         "history": run.history,
     }
+
+
+def list_seen(catalog, rows):
+    """List the objects that a network has seen.
+
+    Parameters
+    ----------
+    catalog : mapping of array
+        Columns of the cube.
+    rows : int64 array, (n,)
+        Rows of training and validation.
+
+    Returns
+    -------
+    seen : dict
+        ``host_id`` (list of str), ``ra`` and ``dec`` (float64 tensors [deg]) of each object, once each.
+    """
+    objects = np.unique(np.rec.fromarrays([catalog[name][rows] for name in ("host_id", "ra", "dec")]))
+    host_id, ra, dec = (objects[name] for name in objects.dtype.names)
+    return {"host_id": host_id.tolist(), "ra": _tensor(ra), "dec": _tensor(dec)}
 
 
 def _tensor(values):
