@@ -45,15 +45,16 @@ _mapping: set[object] = set()  # what is being mapped: more than one thing where
 
 @contextlib.contextmanager
 def remember_interrupts():
-    """Make sure that Ctrl-C ends the work, also where compiled code would swallow the exception.
+    """Make sure that Ctrl-C ends the work, also where compiled code would swallow the exception; so does SIGTERM.
 
-    While blocks are mapped, the first SIGINT is remembered and raised between two blocks; a second one, or one at any
-    other time, raises at once.
+    While blocks are mapped, the first signal is remembered and raised between two blocks; a second one, or one at any
+    other time, raises at once. By SIGTERM a batch system takes a machine back. A signal that whoever started the
+    process had it ignore, as shells do with SIGINT in the background, stays ignored.
 
     Yields
     ------
     nothing : None
-        Afterwards the handler is as it was.
+        Afterwards the handlers are as they were.
     """
 
     def handle(_number, _frame):
@@ -62,16 +63,20 @@ def remember_interrupts():
         else:
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    for number in heard:
+        signal.signal(number, handle)
     _interrupted.clear()
     try:
         yield
     finally:
         _interrupted.clear()
-        signal.signal(signal.SIGINT, before)
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 def default_threads():

@@ -4,14 +4,10 @@ A verb is a public module of this package that defines ``command``; ``build_hdf5
 Modules of verbs import nothing heavy before they run, so that ``--help`` answers at once.
 """
 
-import contextlib
 import difflib
 import importlib
-import os
 import pkgutil
-import signal
 import sys
-import threading
 import traceback
 
 import click
@@ -110,7 +106,7 @@ class VerbGroup(click.Group):
         if not standalone_mode:
             return super().main(*arguments, **options)
         try:
-            with _interrupt_on_termination(), remember_interrupts():
+            with remember_interrupts():
                 outcome = super().main(*arguments, **options)
         except Gen5Error as error:
             _complain(error)
@@ -134,19 +130,6 @@ class VerbGroup(click.Group):
         except Exception:
             _report_bug()
         sys.exit(outcome if isinstance(outcome, int) else 0)
-
-
-@contextlib.contextmanager
-def _interrupt_on_termination():
-    """Let SIGTERM, by which a batch system takes a machine back, end a run as Ctrl-C does: what is done is kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(message):

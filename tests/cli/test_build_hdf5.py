@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 
@@ -264,15 +265,19 @@ def test_what_is_read_is_never_written_over(tmp_path, pairs, named):
     assert own.read_bytes() == pairs.read_bytes()
 
 
-def test_a_build_that_a_batch_system_ends_says_what_it_keeps(tmp_path, pairs):
-    """SIGTERM, in a process of its own, once the first block is in the journal."""
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN], ids=["in front", "in the background"])
+def test_a_build_that_a_batch_system_ends_says_what_it_keeps(tmp_path, pairs, handler):
+    """SIGTERM, in a process of its own, once the first block is in the journal; shells let SIGINT be ignored behind."""
     command = [sys.executable, "-m", "gen5astro", "build-hdf5", pairs, "--out", tmp_path / "cube.h5", "--threads", "1"]
     slow = (
         "import gen5astro.build as b, time; f = b.fingerprint; b.fingerprint = lambda x: (time.sleep(0.5), f(x))[1]\n"
     )
     run_it = "import sys; from gen5astro.cli import main; main(sys.argv[1:])"
     build = subprocess.Popen(
-        [command[0], "-c", slow + run_it, *map(str, command[3:]), "--set", "block=4"], stderr=subprocess.PIPE, text=True
+        [command[0], "-c", slow + run_it, *map(str, command[3:]), "--set", "block=4"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
     )
     with build:
         journal = tmp_path / "cube.h5.part" / "journal"
