@@ -270,6 +270,8 @@ class EvaluateConfig:
     min_negatives_at_rate: int = _key(10, "false positives that a rate must leave, or it is refused")
     theta_e_edges: tuple[float, ...] = _key((1.0, 1.5, 2.0), "edges of the bins in theta_E [arcsec]")
     arc_snr_edges: tuple[float, ...] = _key((10.0, 20.0, 50.0, 100.0), "edges of the bins in arc_snr")
+    clear_arc_snr: float = _key(20.0, "signal-to-noise from which an arc counts as clear, beside its theta_E")
+    clear_theta_e_arcsec: float = _key(1.2, "Einstein radius from which it does [arcsec]")
     batch_size: int = _key(256, "images scored at a time", within=_COUNT)
     seed: int = _key(0, "seed of the bootstrap")
 

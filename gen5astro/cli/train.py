@@ -63,22 +63,31 @@ def _train_one(cube, out, config, choices, *, quiet, as_json):
 
 
 def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):
+    from gen5astro.report.html import write_committee_page
     from gen5astro.report.json import write_json
+    from gen5astro.report.terminal import print_committee
     from gen5astro.training import train_committee
 
+    is_first = True
     with contextlib.ExitStack() as bars:
 
         def begin(run):
+            nonlocal is_first
+            is_first = run.is_first
             bars.close()
             name = f"training {run.folder.path.name}, pairs"
             advance = bars.enter_context(progress(name, run.n_pairs, quiet=quiet or not run.is_first))
             return {"advance": advance, "say": lambda line: say(line, quiet=quiet)}
 
         summary = train_committee(cube, out, config=config, n_seeds=seeds, begin=begin, **choices)
+    if not is_first:
+        return
     for member in summary["members"]:
         _write_record(member, Path(member["run"]))
     write_json(summary, out / "committee.json")
-    show(summary, _print_committee, as_json=as_json, quiet=quiet)
+    write_committee_page(summary, out / "committee.html")
+    show(summary, print_committee, as_json=as_json, quiet=quiet)
+    say(f"open {out / 'committee.html'}; next: gen5astro evaluate {out} {cube} --out evaluation", quiet=quiet)
 
 
 def _write_record(summary, out):
@@ -102,10 +111,3 @@ def _benchmark(cube, config, choices):
 def _print_numbers(record):
     for name, value in record.items():
         click.echo(f"{name.replace('_', ' '):<14} {value}")
-
-
-def _print_committee(summary):
-    for name, spread in summary["spread"].items():
-        scatter = "" if spread["std"] is None else f" +- {spread['std']:.4f}"
-        values = ", ".join(f"{each:.4f}" for each in spread["values"])
-        click.echo(f"{name.replace('_', ' '):<18} {spread['mean']:.4f}{scatter}  ({values})")

@@ -25,6 +25,7 @@ from gen5astro.sample import load_candidates
 from gen5astro.sky import effective_number, group_objects
 from gen5astro.training.checkpoint import check_fit, load_checkpoint, load_model
 from gen5astro.training.conditions import repeatable
+from gen5astro.training.policy import pair_strengths
 from gen5astro.training.reader import PairReader
 from gen5astro.training.score import probability, score_pairs
 from gen5astro.verdict import Status
@@ -135,12 +136,15 @@ def _judged(cube, rows, logits, config):
         _stated("average_precision", average_precision_of_pairs(stamp, ctrl, groups, draws), n_groups),
         _stated("tpr0", completeness_at([0.0], stamp, ctrl, groups, draws)[:, 0], n_groups),
     ]
+    arc_snr = pair_strengths(cube, rows)["arc_snr"]
+    theta_e = cube.catalog["theta_e_arcsec"][rows]
+    metrics.append(_clear_arcs(arc_snr, theta_e, stamp, ctrl, groups, draws, config))
     metrics[1]["note"] = "at one ctrl a stamp; real lenses are far rarer"
     metrics[2]["note"] = f"share of stamps that score above every ctrl of the {n_groups} test hosts"
     completeness = [_at_rate(rate, stamp, ctrl, groups, draws, config) for rate in config.evaluate.false_positive_rates]
     stated = [each["fpr"] for each in completeness if each["value"] is not None]
     working_rate = max(stated, default=0.0)
-    bins = partial(_in_bins, cube.catalog, rows, scores=(stamp, ctrl, groups, draws), rate=working_rate)
+    bins = partial(_in_bins, scores=(stamp, ctrl, groups, draws), rate=working_rate)
     fpr, tpr = roc_points(stamp, ctrl)
     status, reason = _status(metrics[0], n_effective, config.audit.min_effective_hosts)
     metrics[0]["note"] = reason
@@ -150,8 +154,9 @@ def _judged(cube, rows, logits, config):
         "metrics": metrics,
         "completeness": completeness,
         "bins_at": f"false-positive rate {working_rate:g}" if stated else "score above every ctrl",
-        "by_theta_e": bins("theta_e_arcsec", config.evaluate.theta_e_edges),
-        "by_arc_snr": bins("arc_snr", config.evaluate.arc_snr_edges),
+        "by_theta_e": bins(theta_e, config.evaluate.theta_e_edges),
+        "by_arc_snr": bins(arc_snr.value, config.evaluate.arc_snr_edges),
+        "arc_snr_source": arc_snr.source,
         "roc": {"fpr": fpr, "tpr": tpr},
         "scores": {name: _thinned(probability(values)) for name, values in (("stamp", stamp), ("ctrl", ctrl))},
     }
@@ -173,10 +178,21 @@ def _at_rate(rate, stamp, ctrl, groups, draws, config):
     return {"fpr": rate, **{key: value for key, value in _stated("", values, n_groups).items() if key != "name"}}
 
 
-def _in_bins(catalog, rows, column, edges, *, scores, rate):
+def _clear_arcs(arc_snr, theta_e, stamp, ctrl, groups, draws, config):
+    """AUC of the pairs whose arc is bright and wide enough that nobody would miss it."""
+    least_snr, least_theta_e = config.evaluate.clear_arc_snr, config.evaluate.clear_theta_e_arcsec
+    clear = (arc_snr.value >= least_snr) & (theta_e >= least_theta_e)
+    what = f"arcs with a signal-to-noise, {arc_snr.source}, of {least_snr:g} and a theta_E of {least_theta_e:g} arcsec"
+    if not clear.any():
+        return {"name": "auc_clear_arcs", "value": None, "interval": None, "note": f"no {what} or more"}
+    names, own = np.unique(groups[clear], return_inverse=True)
+    metric = _stated("auc_clear_arcs", auc_of_pairs(stamp[clear], ctrl[clear], own, draws[:, names]), len(names))
+    return {**metric, "note": f"{np.count_nonzero(clear):,} {what} or more, on {len(names):,} hosts"}
+
+
+def _in_bins(values, edges, *, scores, rate):
     """Completeness in bins of a column; bins without a pair are left out."""
     stamp, ctrl, groups, draws = scores
-    values = catalog[column][rows]
     bounds = [None, *edges, None]
     result = []
     for low, high in itertools.pairwise(bounds):
@@ -216,6 +232,8 @@ def _write_scores(cube, rows, logits, path):
 
     names = ("pair_id", "host_id", "ra", "dec", "theta_e_arcsec", "arc_snr")
     columns = {"cube_row": rows, **{name: cube.catalog[name][rows] for name in names}}
+    if "arc_snr_measured" in cube.measure:
+        columns["arc_snr_measured"] = pair_strengths(cube, rows)["arc_snr"].value
     for number, name in enumerate(("stamp", "ctrl")):
         columns[f"{name}_logit"] = logits[:, number]
         columns[f"{name}_score"] = probability(logits[:, number])
@@ -230,7 +248,7 @@ def _provenance(checkpoint, cube, config, seconds):
     return {
         "code_version": __version__,
         "trained_with": checkpoint["code_version"],
-        "epoch": checkpoint["history"][-1]["epoch"],
+        **_origin(checkpoint),
         "cube_digest": cube.attributes["cube_digest"],
         "same_cube_as_trained_on": cube.attributes["cube_digest"] == trained["cube_digest"],
         "same_split_as_trained_on": cube.attributes["split_digest"] == trained["split_digest"],
@@ -239,3 +257,9 @@ def _provenance(checkpoint, cube, config, seconds):
         "normalizer": trained["normalizer"],
         "seconds": round(seconds, 3),
     }
+
+
+def _origin(checkpoint):
+    """The epoch that is judged, of a committee that of each member."""
+    members = checkpoint.get("members")
+    return {"members": members} if members else {"epoch": checkpoint["history"][-1]["epoch"]}

@@ -23,6 +23,7 @@ __all__ = ["DEPLOYMENT", "Finder", "open_finder"]
 #: What is known of every network's fitness for a survey, until it is proven on real lenses.
 DEPLOYMENT = "UNKNOWN (not proven on real lenses)"
 
+_PACKED = ("config", "cube", "model", "members")
 _loaded: dict[str, tuple] = {}  # the last network that this process scored with, by its digest
 _loading = threading.Lock()
 
@@ -119,7 +120,7 @@ def open_finder(path):
     checkpoint = load_checkpoint(file)
     _refuse_what_needs_a_ctrl(checkpoint, file)
     packed = io.BytesIO()
-    torch.save({name: checkpoint[name] for name in ("config", "cube", "model")}, packed)
+    torch.save({name: checkpoint[name] for name in _PACKED if name in checkpoint}, packed)
     cube = checkpoint["cube"]
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()

@@ -43,6 +43,7 @@ __all__ = [
     "audit_page",
     "selftest_page",
     "write_audit_page",
+    "write_committee_page",
     "write_demo_page",
     "write_evaluation_page",
     "write_selftest_page",
@@ -218,6 +219,34 @@ def write_training_page(record, path):
     last = epochs[-1].get("watch", ()) if epochs else ()
     context = {"record": record, "rows": rows, "columns": columns, "watch": last}
     _write("training.html.j2", path, plots=[each for each in curves if each], **context)
+
+
+def write_committee_page(record, path):
+    """Write the page of a committee, beside the folders of its members.
+
+    Parameters
+    ----------
+    record : dict
+        The summary: ``committee``, ``members`` (the summary of each run) and ``spread``.
+    path : path-like
+        File to make or replace.
+    """
+    members = record["members"]
+    names = {f"seed {each['config']['seed']}": each for each in members}
+    curves = [
+        plots.training_curve(_side_by_side(names, key), {name: name for name in names}, label, name=key)
+        for key, label in (("val_auc", "validation AUC"), ("val_completeness", "validation completeness"))
+    ]
+    _write("committee.html.j2", path, record=record, members=members, plots=[each for each in curves if each])
+
+
+def _side_by_side(members, key):
+    """Rows of an epoch each, with the value of each member under its name."""
+    rows = {}
+    for name, member in members.items():
+        for each in member["history"]:
+            rows.setdefault(each["epoch"], {"epoch": each["epoch"]})[name] = each[key]
+    return [rows[epoch] for epoch in sorted(rows)]
 
 
 def write_demo_page(record, path):

@@ -1,5 +1,7 @@
 """Plots of audits, evaluations and training runs as inline SVG; each function returns markup, empty without numbers."""
 
+import itertools
+
 import numpy as np
 from markupsafe import Markup
 
@@ -344,16 +346,15 @@ def training_curve(rows, keys, label, *, name):
     if not keys:
         return Markup()
     with new_figure(270) as (figure, axes):
-        for (key, title), color in zip(keys.items(), (ACCENT, WARN, QUIET), strict=False):
-            x, y = (
-                floats([row.get("epoch", at + 1) for at, row in enumerate(rows)]),
-                floats([row.get(key) for row in rows]),
-            )
+        x = floats([row.get("epoch", at + 1) for at, row in enumerate(rows)])
+        looks = itertools.cycle(itertools.product(("-", "--", ":"), (ACCENT, WARN, QUIET)))
+        for (key, title), (dashes, color) in zip(keys.items(), looks, strict=False):
+            y = floats([row.get(key) for row in rows])
             known = np.isfinite(y)
-            axes.plot(x[known], y[known], "-o", ms=4, color=color, label=title)
+            axes.plot(x[known], y[known], dashes, marker="o", ms=4, color=color, label=title)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y")
         if len(keys) > 1:
-            figure.legend(loc="outside upper left", ncols=len(keys), handlelength=1.6)
+            figure.legend(loc="outside upper left", ncols=min(len(keys), 5), handlelength=1.6)
     return to_svg(figure, name, f"{label} against the epoch: {', '.join(keys.values())}.")

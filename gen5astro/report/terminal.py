@@ -21,7 +21,7 @@ from gen5astro.report.selftest import (
 )
 from gen5astro.report.sentences import audit_verdict, comparison_verdict, evaluation_verdict, next_steps
 
-__all__ = ["print_audit", "print_demo", "print_evaluation", "print_selftest", "print_training"]
+__all__ = ["print_audit", "print_committee", "print_demo", "print_evaluation", "print_selftest", "print_training"]
 
 
 def print_audit(record, *, console=None):
@@ -113,6 +113,28 @@ def print_evaluation(record, *, console=None):
             _add(table, each["name"], number(each.get("score"), places=3), f"{share} %")
         console.print(table)
     console.print(_counts(record.get("counts", {})))
+
+
+def print_committee(summary, *, console=None):
+    """Print how the members of a committee scatter.
+
+    Parameters
+    ----------
+    summary : dict
+        The record of the committee.
+    console : rich.console.Console, optional
+        Where to print; default: standard output.
+    """
+    console = console or open_console()
+    seeds = [each["config"]["seed"] for each in summary["members"]]
+    columns = [("mean", "right"), ("scatter", "right"), *((f"seed {each}", "right") for each in seeds)]
+    table = _table("Committee, best epochs on the validation", "what", *columns)
+    for name, found in summary["spread"].items():
+        values = (found["mean"], found["std"], *found["values"])
+        _add(table, name.replace("_", " "), *(number(each, places=4) for each in values))
+    console.print(table)
+    for warning in summary["members"][0]["warnings"]:
+        console.print(Text(f"Warning: {warning}", style="yellow"))
 
 
 def print_selftest(record, *, console=None):

@@ -13,7 +13,7 @@ import torch
 from gen5astro.config import NormalizerSpec, TrainConfig, as_dict
 from gen5astro.errors import FormatError, MissingFileError, SchemaError
 from gen5astro.settings import from_dict
-from gen5astro.training.model import build_model
+from gen5astro.training.model import Committee, build_model
 from gen5astro.training.views import VIEWS
 
 __all__ = [
@@ -228,7 +228,7 @@ def load_model(checkpoint):
     Returns
     -------
     model : torch.nn.Module
-        On the CPU, in evaluation mode.
+        On the CPU, in evaluation mode; of a committee all its networks, whose logit is the mean of theirs.
     view : View
         What it sees.
     spec : NormalizerSpec
@@ -236,7 +236,10 @@ def load_model(checkpoint):
     """
     record = {**checkpoint["config"], "pretrained": False}
     config = from_dict(record, TrainConfig)
+    states = checkpoint["model"] if "members" in checkpoint else [checkpoint["model"]]
     view = VIEWS[config.view]
-    model = build_model(config, view.channels(checkpoint["cube"]["bands"]))
-    model.load_state_dict(checkpoint["model"])
+    models = [build_model(config, view.channels(checkpoint["cube"]["bands"])) for _ in states]
+    for model, state in zip(models, states, strict=True):
+        model.load_state_dict(state)
+    model = Committee(models) if "members" in checkpoint else models[0]
     return model.eval(), view, from_dict(checkpoint["cube"]["normalizer"], NormalizerSpec)

@@ -15,7 +15,7 @@ from torch import nn
 
 from gen5astro.errors import ConfigError, MissingFileError, SchemaError, closest
 
-__all__ = ["build_model", "forward_with_embedding", "model_names"]
+__all__ = ["Committee", "build_model", "forward_with_embedding", "model_names"]
 
 # Auxiliary heads (googlenet, inception) and a head that ends in a ReLU (squeezenet) cannot give one logit.
 _UNFIT = ("googlenet", "inception", "squeezenet")
@@ -28,6 +28,37 @@ _BLOCKS = {
 }
 _OPERATORS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
 _OPERATORS += ("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
+
+
+class Committee(torch.nn.Module):
+    """Several networks as one, whose logit is the mean of theirs.
+
+    The mean of logits is the logarithm of the geometric mean of the odds.
+
+    Parameters
+    ----------
+    members : iterable of torch.nn.Module
+        Each takes the same input.
+    """
+
+    def __init__(self, members):
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+
+    def forward(self, images):
+        """Score images.
+
+        Parameters
+        ----------
+        images : float32 tensor, (n, channels, y, x)
+            Normalized.
+
+        Returns
+        -------
+        logits : float32 tensor, (n, 1)
+            Higher means more probably a lens.
+        """
+        return torch.stack([member(images) for member in self.members]).mean(0)
 
 
 def build_model(config, channels, *, shape=None):

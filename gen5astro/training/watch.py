@@ -92,7 +92,7 @@ def _why_not(reader):
     """Reasons why a probe cannot be tried, by its name."""
     if reader.view.name == "residual":
         return dict.fromkeys(("brightness x1.1", "pedestal"), "a difference of two images has neither")
-    if reader.spec.kind != "sky":
+    if reader.spec.kind not in ("sky", "pair"):
         why = f"the scale of kind {reader.spec.kind!r} is not the sky's sigma"
         return dict.fromkeys(("brightness x1.1", "pedestal"), why)
     return {}

@@ -1,11 +1,14 @@
 """The verb train: a run and its page, a refusal with its exit code, a run that goes on."""
 
 import json
+import tomllib
+from functools import partial
 
 import pytest
 from click.testing import CliRunner
 
 from gen5astro.cli import main
+from gen5astro.training import measure_speed
 from tests.training.cubes import make_audit, make_cube
 
 QUICK = ("--set", "width=8", "--set", "epochs=1", "--set", "batch_size=32", "--set", "accelerator=cpu")
@@ -63,6 +66,61 @@ def test_bad_settings_end_with_2_and_one_line(cube, tmp_path, setting, message):
     assert outcome.exit_code == 2
     assert message in outcome.stderr
     assert outcome.stderr.count("\n") == 1
+
+
+def test_settings_are_printed_as_a_file_that_is_read_again(tmp_path):
+    printed = _run("--print-config", "--set", "loss=focal")
+    assert printed.exit_code == 0
+    assert tomllib.loads(printed.stdout)["train"]["loss"] == "focal"
+    (tmp_path / "train.toml").write_text(printed.stdout)
+    again = _run("--print-config", "--config", tmp_path / "train.toml")
+    assert tomllib.loads(again.stdout) == tomllib.loads(printed.stdout)
+
+
+def test_what_is_missing_is_asked_for(cube):
+    for arguments, missing in (((), "CUBE"), ((cube,), "--out")):
+        outcome = _run(*arguments)
+        assert outcome.exit_code == 2
+        assert f"missing {missing}" in outcome.stderr
+
+
+def test_the_benchmark_measures_and_leaves_nothing(cube, monkeypatch):
+    monkeypatch.setattr("gen5astro.training.measure_speed", partial(measure_speed, seconds=0.05))
+    outcome = _run(cube, "--benchmark", *QUICK, "--threads", 1, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    record = json.loads(outcome.stdout)
+    assert record["trained"] > 0
+    assert record["same_batch"] > 0
+    told = _run(cube, "--benchmark", *QUICK, "--threads", 1)
+    assert "same batch" in told.stdout
+
+
+def test_a_committee_is_trained_resumed_judged_and_shown(cube, tmp_path):
+    out = tmp_path / "all"
+    outcome = _run(cube, "--out", out, *QUICK, "--seeds", 2, "--seed", 3)
+    assert outcome.exit_code == 0, outcome.output
+    assert "seed 3" in outcome.stdout
+    assert "next: gen5astro evaluate" in outcome.stderr
+    page = (out / "committee.html").read_text()
+    assert 'href="seed-4/training.html"' in page
+    assert (out / "seed-4" / "training.html").is_file()
+    assert json.loads((out / "committee.json").read_text())["spread"]["val_auc"]["std"] is not None
+    evaluation = CliRunner().invoke(main, ["evaluate", str(out), str(cube), "--out", str(tmp_path / "e"), "--json"])
+    assert evaluation.exit_code in (0, 3), evaluation.output
+    members = json.loads(evaluation.stdout)["provenance"]["members"]
+    assert [each["seed"] for each in members] == [3, 4]
+    refused = _run(cube, "--out", out, *QUICK, "--seeds", 2)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    assert _run(cube, "--out", out, *QUICK, "--seeds", 3, "--seed", 3, "--resume").exit_code == 0
+    assert (out / "seed-5" / "best.ckpt").is_file()
+
+
+def test_a_committee_is_not_put_into_the_folder_of_a_run(cube, tmp_path):
+    assert _run(cube, "--out", tmp_path / "run", *QUICK, "--quiet").exit_code == 0
+    outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--seeds", 2, "--force")
+    assert outcome.exit_code == 2
+    assert "the folder of a single run" in outcome.stderr
 
 
 def test_a_missing_cube_ends_with_2(tmp_path):

@@ -75,6 +75,28 @@ def test_bins_hold_every_pair_once(evaluated):
         assert sum(each["n"] for each in record[key]) == record["counts"]["pairs"]
 
 
+def test_clear_arcs_are_those_of_the_signal_to_noise_that_is_known_best(trained, evaluated):
+    _, cube_path = trained
+    config = replace(CONFIG, evaluate=replace(CONFIG.evaluate, clear_arc_snr=25.0, clear_theta_e_arcsec=1.5))
+    record, scores = evaluate(*trained, config=config, threads=1), evaluated[1]
+    with Cube(cube_path) as cube:
+        rows = np.array(scores["cube_row"])
+        clear = (cube.catalog["arc_snr"][rows] >= 25) & (cube.catalog["theta_e_arcsec"][rows] >= 1.5)
+    assert 0 < clear.sum() < len(rows)
+    values = np.concatenate([np.array(scores[name])[clear] for name in ("stamp_logit", "ctrl_logit")])
+    metric = _metric(record, "auc_clear_arcs")
+    assert metric["value"] == pytest.approx(roc_auc_score(np.repeat([1, 0], clear.sum()), values))
+    assert metric["note"].startswith(f"{clear.sum()} arcs with a signal-to-noise, as the catalog declares it, of 25")
+    assert record["arc_snr_source"] == "as the catalog declares it"
+
+
+def test_that_no_arc_is_clear_is_said(trained):
+    config = replace(CONFIG, evaluate=replace(CONFIG.evaluate, clear_arc_snr=1e6))
+    metric = _metric(evaluate(*trained, config=config, threads=1), "auc_clear_arcs")
+    assert metric["value"] is None
+    assert metric["note"].startswith("no arcs with")
+
+
 def test_the_record_is_plain_json(evaluated):
     record, _ = evaluated
     assert json.loads(json.dumps(record, allow_nan=False)) == record

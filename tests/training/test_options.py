@@ -12,7 +12,7 @@ from gen5astro.config import Config, TrainConfig
 from gen5astro.errors import ConfigError, Gen5Error
 from gen5astro.io.hdf5 import Cube
 from gen5astro.training import TrainingRun, measure_speed, train, train_committee
-from gen5astro.training.checkpoint import load_checkpoint
+from gen5astro.training.checkpoint import load_checkpoint, load_model
 from gen5astro.training.dataset import plan_epoch
 from gen5astro.training.feed import DeviceFeed, Feed, choose_memory, make_feed
 from gen5astro.training.plans import share_of
@@ -139,6 +139,10 @@ def test_a_committee_differs_in_its_seeds_and_goes_on_where_it_was(cube, tmp_pat
     assert summary["spread"]["val_loss"]["std"] == pytest.approx(np.std(losses, ddof=1))
     more = train_committee(cube, tmp_path / "all", config=settings(seed=3), n_seeds=3, threads=1, resume=True)
     assert [member["best"]["val_loss"] for member in more["members"]][:2] == losses
+    joined, _, _ = load_model(load_checkpoint(tmp_path / "all"))
+    images = torch.randn(3, 3, 24, 24)
+    own = [load_model(load_checkpoint(member["run"]))[0](images) for member in more["members"]]
+    torch.testing.assert_close(joined(images), sum(own) / 3)
     with pytest.raises(ConfigError, match="1 or more"):
         train_committee(cube, tmp_path / "none", config=settings(), n_seeds=0)
 

@@ -1,0 +1,106 @@
+"""A committee: several networks that differ in their seeds alone, whose spread says what of a result is luck.
+
+Its folder holds a run of each member, and ``best.ckpt`` with the networks of their best epochs, which is evaluated and
+deployed as that of one network is: its logit is the mean of theirs.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from gen5astro.errors import ConfigError, ExistsError
+from gen5astro.training.checkpoint import load_checkpoint, save_checkpoint
+from gen5astro.training.loop import TrainingRun
+from gen5astro.training.run import RunFolder
+
+__all__ = ["SCHEMA", "train_committee"]
+
+SCHEMA = "gen5astro-committee/1"
+_COMPARED = ("val_loss", "val_auc", "val_completeness")
+
+
+def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
+    """Train one network after another, each with a seed of its own.
+
+    Parameters
+    ----------
+    cube_path : path-like
+        The cube.
+    out : path-like
+        Folder of the committee; its members are the runs ``seed-0`` and so on in it, and ``best.ckpt`` is all of them.
+    config : Config
+        As of `gen5astro.training.train`; ``train.seed`` is that of the first member, the others follow it.
+    n_seeds : int
+        How many.
+    begin : callable, optional
+        Called with each run before it is trained; returns the keywords of `TrainingRun.fit`.
+    **options
+        Of `TrainingRun`. With ``resume``, members that are done are left as they are and those not begun are begun.
+
+    Returns
+    -------
+    summary : dict
+        Plain types: ``members``, the summary of each, and ``spread``, for each number of the best epochs ``mean``,
+        ``std`` (n - 1; None of one member) and ``values``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no member.
+    ExistsError
+        If the folder holds a run of its own.
+    """
+    if n_seeds < 1:
+        raise ConfigError("--seeds", got=n_seeds, expected="1 or more")
+    folder = RunFolder(out)
+    _refuse_others(folder, may_go_on=options.get("resume", False) or options.get("force", False))
+    members, is_first = [], True
+    for seed in range(config.train.seed, config.train.seed + n_seeds):
+        place = folder.path / f"seed-{seed}"
+        own = replace(config, train=replace(config.train, seed=seed))
+        again = {**options, "resume": options.get("resume", False) and (place / "config.toml").is_file()}
+        run = TrainingRun(cube_path, place, config=own, **again)
+        is_first = run.is_first
+        if is_first:
+            # What is there is of other members until all of these are done.
+            folder.best.unlink(missing_ok=True)
+        members.append(run.fit(**(begin(run) if begin else {})))
+    if is_first:
+        save_checkpoint(_joined([load_checkpoint(each["run"]) for each in members]), folder.best)
+    return {
+        "schema": SCHEMA,
+        "committee": str(out),
+        "members": members,
+        "spread": _spread([each["best"] for each in members]),
+    }
+
+
+def _refuse_others(folder, *, may_go_on):
+    """Refuse a folder with something in it that this committee must not write beside."""
+    if folder.config.exists():
+        got, remedy = "the folder of a single run", "choose another --out"
+        raise ExistsError(f"committee {folder.path}", got=got, expected="one for all members", remedy=remedy)
+    if folder.path.is_dir() and any(folder.path.iterdir()) and not may_go_on:
+        remedy = "go on with --resume, begin anew with --force, or choose another --out"
+        raise ExistsError(f"committee {folder.path}", got="a folder with files", remedy=remedy)
+
+
+def _joined(checkpoints):
+    """One checkpoint of several: what they have in common, and the network of each."""
+    joined = {name: value for name, value in checkpoints[0].items() if name not in ("schema", "history")}
+    joined["model"] = [each["model"] for each in checkpoints]
+    joined["warnings"] = list(dict.fromkeys(line for each in checkpoints for line in each["warnings"]))
+    joined["members"] = [
+        {"seed": each["config"]["seed"], "epoch": each["history"][-1]["epoch"]} for each in checkpoints
+    ]
+    return joined
+
+
+def _spread(best):
+    spread = {}
+    for name in _COMPARED:
+        values = [each[name] for each in best if each[name] is not None]
+        if values:
+            scatter = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            spread[name] = {"mean": float(np.mean(values)), "std": scatter, "values": values}
+    return spread
