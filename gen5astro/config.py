@@ -225,6 +225,9 @@ class TrainConfig:
     augment_dim: float = _key(
         0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)", within=_SHARE
     )
+    augment_background: float = _key(
+        1.0, "largest background that is added to or taken from a band [sky sigma] (kind sky)", within=_POSITIVE
+    )
     augment_core_dropout: float = _key(0.0, "chance that the core is replaced by sky", within=_SHARE)
     augment_band_jitter: float = _key(0.0, "rms of ln of the factor by which each band is brightened", within=_SHARE)
 

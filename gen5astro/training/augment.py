@@ -7,10 +7,12 @@ get the same noise: the two still differ by the arc alone, as it would look.
 
 All happens at once, on linear flux: with ``M`` the shift and the blur, and ``g`` the factor of a pixel,
 
-    x -> g M x + sqrt(1 - g^2 v) e
+    x -> g M x + sqrt(1 - g^2 v) e + b
 
 where ``v`` is the share of its variance that white noise keeps under ``M``, and ``e`` standard normal: in units of the
-sky's sigma, the sky is as noisy as it was. Where ``g^2 v`` is above 1, nothing is added.
+sky's sigma, the sky is as noisy as it was. Where ``g^2 v`` is above 1, nothing is added. ``b`` is a background of its
+own for each band, as one that was measured wrong: nothing in a pair says what a network shall do with that, and left
+alone it takes a higher sky for an arc.
 """
 
 import math
@@ -32,7 +34,7 @@ _BLUR_REACH = 5.0
 def check_augment(config, spec):
     """Refuse augmentation that needs to know the noise where the normalizer does not tell it.
 
-    `augment_dim`, which is on by default, is left out there instead.
+    `augment_dim` and `augment_background`, which are on by default, are left out there instead.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ def augment(inputs, draw, *, view, spec, config, generator, fwhm=None, pixel_sca
         How the inputs were normalized. Without kind ``sky``, whose scale is the sky's sigma, no noise is added and
         nothing is dimmed.
     config : TrainConfig
-        Its `augment_shift_px`, `augment_fwhm_arcsec`, `augment_dim`, `augment_core_dropout` and `augment_band_jitter`.
-        With all of them off, the inputs come back as they are.
+        Its `augment_shift_px`, `augment_fwhm_arcsec`, `augment_dim`, `augment_background`, `augment_core_dropout` and
+        `augment_band_jitter`. With all of them off, the inputs come back as they are.
     generator : torch.Generator
         Source of randomness, on the device of the inputs.
     fwhm : torch.Tensor, (n, band), optional
@@ -98,7 +100,9 @@ def augment(inputs, draw, *, view, spec, config, generator, fwhm=None, pixel_sca
     noisy = spec.kind == "sky"
     dims = noisy and config.augment_dim < 1
     moves = config.augment_shift_px or config.augment_fwhm_arcsec
-    if not (moves or dims or config.augment_core_dropout or config.augment_band_jitter):
+    # A difference of two images has no background.
+    lifts = noisy and config.augment_background > 0 and view.name != "residual"
+    if not (moves or dims or lifts or config.augment_core_dropout or config.augment_band_jitter):
         return inputs
     n_bands, shape = inputs.shape[1] // view.images, inputs.shape[2:]
     n_draws = int(draw.max()) + 1 if n_draws is None else n_draws
@@ -121,6 +125,9 @@ def augment(inputs, draw, *, view, spec, config, generator, fwhm=None, pixel_sca
     if noisy:
         noise = view.scatter * torch.randn(n_draws, 1, n_bands, *shape, **random)
         linear = linear + (1 - factor**2 * kept).clamp(min=0).sqrt() * noise[draw]
+    if lifts:
+        level = config.augment_background * (2 * torch.rand(n_draws, 1, n_bands, 1, 1, **random) - 1)
+        linear = linear + level[draw]
     return stretch(linear.flatten(1, 2), spec)
 
 

@@ -9,7 +9,12 @@ probe           what is done                                                    
 brightness x1.1 pixels above `_SOURCE` sky sigma are made a tenth brighter         a network that weighs light
 pedestal        one sky sigma is added to each pixel of each band                  one that reads the background
 core swap       the core of the stamp is replaced by that of its ctrl              one that reads the core
+faint swap      the stamp gets what it has of its ctrl but for what stands out     one that reads the sky or noise
 =============== ================================================================== =============================
+
+What stands out is where stamp and ctrl, less the median of their difference, are `_FAINT` sky sigma or more apart: most
+of an arc, and nothing of a background, a plane, or noise that is a little stronger. The first two probes say how easily
+a network is misled, the swaps what it has come to read: they take from a stamp what an arc does not need.
 
 The stored statistics are kept throughout. Taken anew, those of kind ``sky`` would remove a pedestal before any network
 saw it; what is probed is a background that was measured wrong.
@@ -26,10 +31,10 @@ from gen5astro.verdict import Status
 
 __all__ = ["mean_over_hosts", "watch_shortcuts"]
 
-_GAIN, _SOURCE, _PEDESTAL = 1.1, 3.0, 1.0
-"""Factor; lowest pixel that counts as light, not noise [sky sigma]; what is added [sky sigma]."""
+_GAIN, _SOURCE, _PEDESTAL, _FAINT = 1.1, 3.0, 1.0, 1.0
+"""Factor; lowest pixel that counts as light, not noise; what is added; difference that stands out [sky sigma]."""
 
-_TOLERANCE = {"brightness x1.1": 0.2, "pedestal": 0.5, "core swap": 0.5}
+_TOLERANCE = {"brightness x1.1": 0.2, "pedestal": 0.5, "core swap": 0.5, "faint swap": 0.5}
 """Tolerated shift, as a share of the separation.
 
 Brightness: a network whose logit is linear in the arc's flux answers with a tenth of the separation on stamps and
@@ -80,8 +85,8 @@ def watch_shortcuts(model, reader, cube, rows, *, batch_size, device="cpu"):
         record.update(n_pairs=len(rows), n_hosts=len(np.unique(groups)), status=Status.SKIP, note=why_not.get(name, ""))
         if name in names:
             change = logits[name] - logits["as it is"]
-            # Only a fall says that the core was read.
-            change, signs = (change[:, 0], (-1,)) if name == "core swap" else (change.mean(axis=1), (-1, 1))
+            # Only a fall says that what was taken was read.
+            change, signs = (change[:, 0], (-1,)) if name.endswith("swap") else (change.mean(axis=1), (-1, 1))
             record.update(_judge(change, stamp - ctrl, groups, tolerance, signs))
         record.update(status=str(record["status"]), flagged=record["status"] is Status.FAIL)
         found.append(record)
@@ -90,11 +95,11 @@ def watch_shortcuts(model, reader, cube, rows, *, batch_size, device="cpu"):
 
 def _why_not(reader):
     """Reasons why a probe cannot be tried, by its name."""
+    names = ("brightness x1.1", "pedestal", "faint swap")
     if reader.view.name == "residual":
-        return dict.fromkeys(("brightness x1.1", "pedestal"), "a difference of two images has neither")
-    if reader.spec.kind not in ("sky", "pair"):
-        why = f"the scale of kind {reader.spec.kind!r} is not the sky's sigma"
-        return dict.fromkeys(("brightness x1.1", "pedestal"), why)
+        return dict.fromkeys(names, "a difference of two images has nothing of the kind")
+    if reader.spec.kind != "sky":
+        return dict.fromkeys(names, f"the scale of kind {reader.spec.kind!r} is not the sky's sigma")
     return {}
 
 
@@ -122,24 +127,30 @@ def _changed(name, both, cube, row, reader):
         return np.where(both > _SOURCE, np.float32(_GAIN) * both, both)
     if name == "pedestal":
         return both + np.float32(_PEDESTAL)
-    return _core_swapped(both, cube, row, reader) if name == "core swap" else both
+    return _swapped(name, both, cube, row, reader) if name.endswith("swap") else both
 
 
-def _core_swapped(both, cube, row, reader):
-    """Put the ctrl's core into the stamp, each by the statistics of where it comes to lie; the ctrls stay as they are.
+def _swapped(name, both, cube, row, reader):
+    """Put a part of the ctrl into the stamp, by the statistics of where it comes to lie; the ctrls stay as they are.
 
-    In the paired view the two of an input exchange their cores: a network that reads those alone then takes stamp for
-    ctrl, as it does elsewhere.
+    In the paired view the two of an input exchange that part: a network that reads it alone then takes stamp for ctrl,
+    as it does elsewhere.
     """
     stamp, ctrl = np.split(both[:, : len(cube.bands)], 2)
-    statistics = [cube.normalizer_statistics[name][row][..., None, None] for name in ("stamp", "ctrl")]
+    statistics = [cube.normalizer_statistics[member][row][..., None, None] for member in ("stamp", "ctrl")]
     if reader.view.name == "residual":
         statistics[0] = statistics[1]
-    core = core_pixels(both.shape, reader.spec.core_radius_arcsec / cube.pixel_scale)
+    more = stamp - _rescaled(ctrl, *statistics[::-1])
+    if name == "core swap":
+        moved = np.where(core_pixels(both.shape, reader.spec.core_radius_arcsec / cube.pixel_scale), more, 0)
+    else:
+        level = np.median(more, axis=(-2, -1), keepdims=True)
+        moved = np.where(np.abs(more - level) < _FAINT, more, level)
     swapped = both.copy()
-    swapped[: len(row), : len(cube.bands)] = np.where(core, _rescaled(ctrl, *statistics[::-1]), stamp)
+    swapped[: len(row), : len(cube.bands)] -= moved
     if reader.view.images == 2:
-        swapped[: len(row), len(cube.bands) :] = np.where(core, _rescaled(stamp, *statistics), ctrl)
+        own, other = (each[:, :, 1] for each in statistics)
+        swapped[: len(row), len(cube.bands) :] += moved * own / other
     return swapped
 
 

@@ -15,12 +15,13 @@ from tests.reference import turn
 
 SKY = NormalizerSpec(kind="sky", stretch="asinh", softening=3.0)
 LINEAR = NormalizerSpec(kind="sky", stretch="none")
-OFF = {"augment_dim": 1.0}
+OFF = {"augment_dim": 1.0, "augment_background": 0.0}
 SCALE = 0.262
 EVERY = {
     "shift": {"augment_shift_px": 2.5},
     "blur": {"augment_fwhm_arcsec": 2.0},
     "dim": {"augment_dim": 0.3},
+    "background": {"augment_background": 0.8},
     "core dropout": {"augment_core_dropout": 0.6},
     "band jitter": {"augment_band_jitter": 0.2},
 }
@@ -65,12 +66,13 @@ def test_images_of_different_draws_are_changed_differently(name):
     assert len(torch.unique(changed[:20].flatten(1), dim=0)) > 5
 
 
-@pytest.mark.parametrize("name", sorted({*EVERY} - {"band jitter"}))
+@pytest.mark.parametrize("name", sorted({*EVERY} - {"band jitter", "background"}))
 @pytest.mark.parametrize("view", VIEWS)
 def test_the_sky_is_as_noisy_as_it_was_up_to_the_edge(name, view):
     scatter, images = VIEWS[view].scatter, VIEWS[view].images
     sky = scatter * torch.randn(1500, images * 2, 14, 14, generator=_generator(1))
-    changed = _augment(sky, torch.arange(1500), view=view, spec=LINEAR, **{**EVERY[name], "augment_band_jitter": 0.0})
+    settings = {**EVERY[name], "augment_band_jitter": 0.0, "augment_background": 0.0}
+    changed = _augment(sky, torch.arange(1500), view=view, spec=LINEAR, **settings)
     for region in (changed, changed[..., 0, :], changed[..., 1], changed[..., 6:8, 6:8]):
         assert region.std().item() == pytest.approx(scatter, rel=0.02)
         assert region.mean().item() == pytest.approx(0, abs=0.03)
@@ -154,6 +156,17 @@ def test_dimming_scales_what_is_in_an_image():
     assert factors.mean().item() == pytest.approx(0.625, abs=0.03)
 
 
+def test_each_band_gets_a_background_of_its_own_and_a_residual_none():
+    images = torch.zeros(2000, 3, 4, 4)
+    level = _augment(images, torch.arange(2000), spec=LINEAR, augment_background=0.8)
+    assert torch.equal(level, level[..., :1, :1].expand_as(level))
+    level = level[:, :, 0, 0]
+    assert level.abs().max() <= 0.8
+    assert level.std(dim=0).numpy() == pytest.approx([0.8 / math.sqrt(3)] * 3, rel=0.05)
+    np.testing.assert_allclose(np.corrcoef(level.T), np.eye(3), atol=0.08)
+    assert _augment(images, torch.arange(2000), view="residual", spec=LINEAR, augment_background=0.8) is images
+
+
 def test_a_lost_core_is_sky_and_nothing_else_is_touched():
     images = torch.full((200, 2, 16, 16), 1e4)
     changed = _augment(images, torch.arange(200), spec=LINEAR, augment_core_dropout=0.3)
@@ -187,7 +200,7 @@ def test_where_the_scale_is_no_noise_none_is_added_and_what_needs_it_is_refused(
     for name, settings in EVERY.items():
         if name in NOISELESS:
             assert not _augment(nothing, torch.arange(3), spec=spec, **settings).any()
-        elif name == "dim":
+        elif name in ("dim", "background"):
             assert _augment(nothing, torch.arange(3), spec=spec, **settings) is nothing
         else:
             with pytest.raises(ConfigError, match=f"kind '{kind}'"):

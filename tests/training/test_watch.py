@@ -22,11 +22,11 @@ RADIUS = np.hypot(*(np.indices((SIZE, SIZE)) - (SIZE - 1) / 2))
 ROWS = np.arange(72)
 
 
-def _cube(path, *, spec):
-    """Rings of one radius, well outside the core, of 4 to 11 sky sigma."""
+def _cube(path, *, spec, pedestal=0.0):
+    """Rings of one radius, well outside the core, of 4 to 11 sky sigma; and a pedestal out to 13 pixels."""
     block = make_block(size=SIZE)
     arc = np.exp(-((RADIUS - THETA_E / PIXEL_SCALE) ** 2) / 4) * (block.catalog["arc_snr"] / 4)[:, None, None]
-    block.stamp[...] = block.ctrl + arc[:, None].astype(np.float32)
+    block.stamp[...] = block.ctrl + (arc[:, None] + pedestal * (RADIUS < 13)).astype(np.float32)
     build_cube(MemorySource(block), path, config=Config(build=BuildConfig(split_seed=20), normalize=spec))
     return Cube(path)
 
@@ -39,7 +39,8 @@ def cubes(tmp_path_factory):
         "asinh": NormalizerSpec(kind="sky", stretch="asinh", softening=3.0),
         "core": NormalizerSpec(kind="core", stretch="none"),
     }
-    return {name: _cube(folder / f"{name}.h5", spec=spec) for name, spec in specs.items()}
+    made = {name: _cube(folder / f"{name}.h5", spec=spec) for name, spec in specs.items()}
+    return made | {"pedestal": _cube(folder / "pedestal.h5", spec=specs["linear"], pedestal=0.6)}
 
 
 class _Weighted(torch.nn.Module):
@@ -80,7 +81,12 @@ def _statuses(found):
 
 def test_a_network_that_reads_the_mean_is_flagged_by_a_pedestal_and_not_by_the_core(cubes):
     found = _watch(cubes["linear"], _Weighted(MEAN))
-    assert _statuses(found) == {"brightness x1.1": "FAIL", "pedestal": "FAIL", "core swap": "PASS"}
+    assert _statuses(found) == {
+        "brightness x1.1": "FAIL",
+        "pedestal": "FAIL",
+        "core swap": "PASS",
+        "faint swap": "PASS",
+    }
     pedestal = found["pedestal"]
     assert pedestal["shift"] == pytest.approx(3, rel=1e-5)
     assert pedestal["share"] == pytest.approx(3 / pedestal["scale"], rel=1e-5)
@@ -94,6 +100,17 @@ def test_a_network_that_reads_the_core_loses_all_of_its_separation_to_the_core_s
     assert swap["share"] == pytest.approx(-1, abs=0.01)
 
 
+BORDER = _mean((RADIUS > 11) & (RADIUS < 12.5)) - _mean((RADIUS > 13) & (RADIUS < 14.5))
+
+
+@pytest.mark.parametrize(("view", "model"), [("single", "_Weighted"), ("paired", "_FirstLessSecond")])
+def test_a_network_that_reads_a_faint_pedestal_loses_it_and_one_that_reads_the_ring_does_not(cubes, view, model):
+    reads_border = _watch(cubes["pedestal"], globals()[model](BORDER), view=view)["faint swap"]
+    assert reads_border["flagged"]
+    assert reads_border["share"] == pytest.approx(-1, abs=0.05)
+    assert _watch(cubes["pedestal"], globals()[model](RING), view=view)["faint swap"]["status"] == "PASS"
+
+
 @pytest.mark.parametrize("normalizer", ["linear", "core"])
 def test_a_swapped_stamp_has_the_flux_of_its_ctrl_in_the_core_and_its_own_outside(cubes, normalizer):
     cube, seen = cubes[normalizer], []
@@ -105,10 +122,11 @@ def test_a_swapped_stamp_has_the_flux_of_its_ctrl_in_the_core_and_its_own_outsid
 
     watch_shortcuts(Recorder(), PairReader(cube, VIEWS["single"]), cube, ROWS[:5], batch_size=10)
     location, scale = np.moveaxis(cube.normalizer_statistics["stamp"][:5], -1, 0)[..., None, None]
-    flux, core = seen[-1][:5] * scale + location, CORE.astype(bool)
+    swapped = 3 if normalizer == "linear" else 1
+    flux, core = seen[swapped][:5] * scale + location, CORE.astype(bool)
     np.testing.assert_allclose(flux[..., core], np.asarray(cube.ctrl[:5])[..., core], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(flux[..., ~core], np.asarray(cube.stamp[:5])[..., ~core], rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(seen[-1][5:], seen[0][5:])
+    np.testing.assert_array_equal(seen[swapped][5:], seen[0][5:])
 
 
 @pytest.mark.parametrize("normalizer", ["linear", "asinh"])
@@ -177,14 +195,15 @@ def test_a_residual_can_lose_its_core_and_has_no_background(cubes):
     assert found["core swap"]["flagged"]
     assert found["core swap"]["share"] == pytest.approx(-1, abs=1e-3)
     assert _watch(cubes["linear"], _Weighted(RING), view="residual")["core swap"]["status"] == "PASS"
-    for name in ("brightness x1.1", "pedestal"):
+    for name in ("brightness x1.1", "pedestal", "faint swap"):
         assert found[name]["status"] == "SKIP"
         assert "difference" in found[name]["note"]
 
 
 def test_without_a_sky_sigma_what_is_counted_in_it_is_left_out(cubes):
     found = _watch(cubes["core"], _Weighted(RING))
-    assert _statuses(found) == {"brightness x1.1": "SKIP", "pedestal": "SKIP", "core swap": "PASS"}
+    assert found["core swap"]["status"] == "PASS"
+    assert {found[name]["status"] for name in ("brightness x1.1", "pedestal", "faint swap")} == {"SKIP"}
     assert "kind 'core'" in found["pedestal"]["note"]
 
 
