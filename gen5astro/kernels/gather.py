@@ -5,6 +5,8 @@ scaling, the stretch and the turn would each move the batch through memory again
 same pass, so that half as many bytes are read.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -91,7 +93,9 @@ def not_finite(images):
         Their numbers, rising.
     """
     bad = np.empty(len(images), np.bool_)
-    _mark_not_finite(np.ascontiguousarray(images, dtype=np.float32).reshape(len(images), -1), bad)
+    # The number of columns is spelled out, since no images have none to infer it from.
+    shape = len(images), math.prod(images.shape[1:])
+    _mark_not_finite(np.ascontiguousarray(images, dtype=np.float32).reshape(shape), bad)
     return np.flatnonzero(bad)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, normalize, softplus
 
 from gen5astro.errors import ConfigError, ShapeError
+from gen5astro.training.processes import gather_rows
 
 __all__ = ["classification_loss", "own_pairs", "pair_contrast"]
 
@@ -91,6 +92,10 @@ def pair_contrast(embedding, label, draw, config):
     whose own stamps are not in the batch, since their hosts might differ from the stamps'. So images of a draw without
     both members take no part.
 
+    Of several processes each has its own pairs :math:`i`, and :math:`j` are the stamps of all: the mean of what they
+    get, weighted by their numbers of pairs (`Share.pair_part`), is the contrast of the whole batch, and its gradient as
+    well. So for ``infonce`` all must call this together.
+
     Parameters
     ----------
     embedding : float tensor, (n, d)
@@ -105,7 +110,7 @@ def pair_contrast(embedding, label, draw, config):
     Returns
     -------
     loss : float tensor, ()
-        0 for `pair_loss` ``none``, where there are no pairs, and for ``infonce`` where there is only one.
+        0 for `pair_loss` ``none``, where there are no pairs, and for ``infonce`` where there is only one in all.
 
     Raises
     ------
@@ -161,10 +166,11 @@ def _margin(stamp, ctrl, config):
 def _infonce(stamp, ctrl, config):
     if not config.pair_temperature > 0:
         raise ConfigError("train.pair_temperature", got=config.pair_temperature, expected="a number above 0")
-    own, others = (stamp * ctrl).sum(1), stamp @ stamp.T
+    stamps, first = gather_rows(stamp)
+    own, others = (stamp * ctrl).sum(1), stamp @ stamps.T
     terms = softplus((own[:, None] - others) / config.pair_temperature)
-    itself = torch.eye(len(stamp), dtype=torch.bool, device=stamp.device)
-    return terms.masked_fill(itself, 0).sum() / (len(stamp) * (len(stamp) - 1))
+    itself = torch.eye(len(stamps), dtype=torch.bool, device=stamp.device)[first : first + len(stamp)]
+    return terms.masked_fill(itself, 0).sum() / max(len(stamp) * (len(stamps) - 1), 1)
 
 
 def _at_least_float32(values):
@@ -178,4 +184,5 @@ def _check_shapes(shape, **tensors):
 
 
 _CONTRASTS = {"margin": _margin, "infonce": _infonce}
-_FEWEST = {"none": float("inf"), "margin": 1, "infonce": 2}
+# A process without pairs has stamps to gather all the same.
+_FEWEST = {"none": float("inf"), "margin": 1, "infonce": 0}

@@ -1,17 +1,10 @@
-r"""Batch normalization over the batch of all processes, as one process with the whole batch has it.
+"""Batch normalization over the batch of all processes, as one process with the whole batch has it.
 
 Without it, each process normalizes by its own share of a batch: a run on four devices is another run than one on one
 device, and shares of few images are noisy.
 
-**What each rank's loss must be multiplied by.** DistributedDataParallel averages the gradients of :math:`R` ranks. Let
-the whole batch's loss be a weighted mean, and rank :math:`r`, with the sum of weights :math:`W_r`, compute the mean
-:math:`L_r` of its own share. Then
-
-.. math:: \frac{\sum_r W_r L_r}{\sum_r W_r} = \frac{1}{R} \sum_r \frac{R \, W_r}{\sum_q W_q} L_r ,
-
-so a rank goes backward from :math:`L_r` times `loss_scale` of :math:`W_r`: the number of its images where they have no
-weights, the number of its pairs for a loss that is a mean over pairs. Layers of `convert` then give the gradient of the
-whole batch's loss, since their backward pass adds what the losses of all ranks ask of a statistic.
+Its backward pass adds what the losses of all ranks ask of a statistic. So where each rank's loss is its part of the
+whole batch's (`Share.part`), the gradients that DistributedDataParallel averages are those of the whole batch's loss.
 """
 
 import torch
@@ -19,8 +12,9 @@ from torch import distributed, nn
 from torch.autograd.function import once_differentiable
 
 from gen5astro.errors import ShapeError
+from gen5astro.training.processes import n_processes
 
-__all__ = ["convert", "loss_scale"]
+__all__ = ["convert"]
 
 _BUT_CHANNELS = (0, 2, 3)
 
@@ -44,7 +38,7 @@ def convert(model, *, device):
     model : torch.nn.Module
         The same; unchanged in a single process.
     """
-    if _n_ranks() == 1:
+    if n_processes() == 1:
         return model
     if torch.device(device).type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -52,32 +46,6 @@ def convert(model, *, device):
         if isinstance(old, nn.BatchNorm2d):
             model.set_submodule(name, _GlobalBatchNorm2d.like(old))
     return model
-
-
-def loss_scale(share):
-    """Factor of a rank's mean loss with which the average of all ranks' gradients is that of the whole batch's mean.
-
-    All ranks must call it together.
-
-    Parameters
-    ----------
-    share : float tensor, ()
-        Sum of the weights in this rank's mean, 0 or more, on a device that the processes communicate from.
-
-    Returns
-    -------
-    scale : float tensor, ()
-        Number of ranks times `share` over its sum over ranks; 1 in a single process.
-    """
-    if _n_ranks() == 1:
-        return torch.ones_like(share)
-    total = share.detach().clone()
-    distributed.all_reduce(total)
-    return _n_ranks() * share.detach() / total.clamp(min=torch.finfo(total.dtype).tiny)
-
-
-def _n_ranks():
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 class _GlobalBatchNorm2d(nn.BatchNorm2d):

@@ -58,6 +58,7 @@ def test_a_pixel_that_is_not_finite_stays_in_its_image_and_is_found():
     assert np.isnan(batch).sum() == 1
     assert not_finite(batch).tolist() == [4, 6]
     assert not_finite(batch[:4]).size == 0
+    assert not_finite(batch[:0]).size == 0
 
 
 def test_threads_do_not_change_a_bit():

@@ -10,7 +10,7 @@ from gen5astro.config import TrainConfig
 from gen5astro.errors import ShapeError
 from gen5astro.training.losses import classification_loss, own_pairs, pair_contrast
 from gen5astro.training.model import build_model, forward_with_embedding
-from gen5astro.training.sync_norm import convert, loss_scale
+from gen5astro.training.sync_norm import convert
 
 SHARES = {"one process": (6,), "unequal": (4, 2), "empty": (6, 0)}
 LAYERS = {
@@ -20,7 +20,7 @@ LAYERS = {
     "without averages": {"track_running_stats": False},
     "half": {},
 }
-CONFIG = TrainConfig(width=4, pair_loss="margin")
+CONTRASTS = ("margin", "infonce")
 
 
 def run_two(folder):
@@ -37,8 +37,9 @@ def _run_rank(rank, folder):
         seen = {}
         for shares in ("unequal", "empty"):
             seen.update({(shares, "layer", name): run_layer(name, shares, rank) for name in LAYERS})
-        seen["unequal", "network"] = run_network("unequal", rank)
+            seen.update({(shares, "network", name): run_network(name, shares, rank) for name in CONTRASTS})
         seen["one value"] = _refusal_of_one_value(rank)
+        seen["too few pairs"] = [_infonce_of_few(n_pairs if rank else 0) for n_pairs in (0, 1)]
         torch.save(seen, f"{folder}/{rank}.pth")
     finally:
         distributed.destroy_process_group()
@@ -79,26 +80,37 @@ def run_layer(name, shares="one process", rank=0):
     }
 
 
-def run_network(shares="one process", rank=0):
+def run_network(pair_loss, shares="one process", rank=0):
     """Take two steps on a loss of images and pairs, and return gradients and weights."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(6, 3, 16, 16, dtype=torch.float64, generator=generator)
     weight = torch.rand(6, dtype=torch.float64, generator=generator)
     label, draw = torch.tensor([1, 0, 1, 0, 1, 0]), torch.tensor([0, 0, 1, 1, 2, 2])
+    whole = [weight.sum(), len(own_pairs(label, draw)[0])]
     images, weight, label, draw = _share(shares, rank, images, weight, label, draw)
-    model = convert(build_model(CONFIG, 3).double(), device="cpu")
+    of_whole = [weight.sum() / whole[0], len(own_pairs(label, draw)[0]) / whole[1]]
+    part, pair_part = (len(SHARES[shares]) * each for each in of_whole)
+    config = TrainConfig(width=4, pair_loss=pair_loss)
+    model = convert(build_model(config, 3).double(), device="cpu")
     network = DistributedDataParallel(model) if shares != "one process" else model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(2):
         logits, embedding = forward_with_embedding(network, images)
-        loss = loss_scale(weight.sum()) * classification_loss(logits[:, 0], label, weight, CONFIG)
-        n_pairs = images.new_tensor(len(own_pairs(label, draw)[0]))
-        loss = loss + loss_scale(n_pairs) * pair_contrast(embedding, label, draw, CONFIG)
+        loss = part * classification_loss(logits[:, 0], label, weight, config)
+        loss = loss + pair_part * pair_contrast(embedding, label, draw, config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     gradients = {key: each.grad for key, each in model.named_parameters()}
-    return {"gradients": gradients, "state": model.state_dict(), "logits": logits.detach()}
+    return {"gradients": gradients, "state": model.state_dict(), "logits": logits.detach(), "loss": loss.item()}
+
+
+def _infonce_of_few(n_pairs):
+    embedding = torch.eye(4, requires_grad=True)
+    label, draw = torch.tensor([1, 0, 0, 0]), torch.tensor([0, 1 - n_pairs, 2, 3])
+    loss = pair_contrast(embedding, label, draw, TrainConfig(pair_loss="infonce"))
+    loss.backward()
+    return loss.item(), embedding.grad.abs().max().item()
 
 
 def _refusal_of_one_value(rank):

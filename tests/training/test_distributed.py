@@ -14,6 +14,8 @@ from tests.training.cubes import make_cube
 
 SCRIPT = Path(__file__).with_name("distributed.py")
 STEPS = 20
+PAIRED = {"pair_weight": 0.3, "batch_composition": {"positives": 2, "negatives": 3}}
+"""Of batches of 7, one process has two pairs and the other one."""
 
 
 def free_port():
@@ -40,8 +42,8 @@ def losses(cube, out, settings, n_processes):
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"pair_loss": "margin", "pair_weight": 0.3, "batch_composition": {"positives": 2, "negatives": 3}}],
-    ids=["default", "margin"],
+    [{}, {**PAIRED, "pair_loss": "margin"}, {**PAIRED, "pair_loss": "infonce", "batch_size": 7, "epochs": 2}],
+    ids=["default", "margin", "infonce"],
 )
 def test_two_processes_take_the_steps_of_one(tmp_path, more):
     cube = make_cube(tmp_path / "cube.h5", size=24)
@@ -50,5 +52,5 @@ def test_two_processes_take_the_steps_of_one(tmp_path, more):
     two = losses(cube, tmp_path / "two", settings, 2)
     assert (one["processes"], two["processes"]) == (1, 2)
     assert len(one["losses"]) == STEPS
-    np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-5)
-    np.testing.assert_allclose(np.array(two["val"], float), np.array(one["val"], float), atol=1e-3)
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(np.array(two["val"], float), np.array(one["val"], float), rtol=0, atol=1e-9)

@@ -6,8 +6,8 @@ from torch import nn
 
 from gen5astro.config import TrainConfig
 from gen5astro.training.model import build_model
-from gen5astro.training.sync_norm import convert, loss_scale
-from tests.training.ranks import LAYERS, run_layer, run_network, run_two
+from gen5astro.training.sync_norm import convert
+from tests.training.ranks import CONTRASTS, LAYERS, run_layer, run_network, run_two
 
 SHARES = pytest.mark.parametrize("shares", ["unequal", "empty"])
 
@@ -54,8 +54,11 @@ def test_running_statistics_are_those_of_the_whole_batch_on_every_process(ranks,
             torch.testing.assert_close(state[key], value, rtol=1e-5 if name == "half" else 1e-9, atol=1e-9)
 
 
-def test_a_network_learns_in_two_processes_what_it_learns_in_one(ranks):
-    whole, parts = run_network(), [each["unequal", "network"] for each in ranks]
+@SHARES
+@pytest.mark.parametrize("pair_loss", CONTRASTS)
+def test_a_network_learns_in_two_processes_what_it_learns_in_one(ranks, pair_loss, shares):
+    whole, parts = run_network(pair_loss), [each[shares, "network", pair_loss] for each in ranks]
+    assert sum(each["loss"] for each in parts) / 2 == pytest.approx(whole["loss"], rel=1e-9)
     torch.testing.assert_close(torch.cat([each["logits"] for each in parts]), whole["logits"], rtol=1e-8, atol=1e-8)
     for kind in ("gradients", "state"):
         for part in parts:
@@ -64,23 +67,26 @@ def test_a_network_learns_in_two_processes_what_it_learns_in_one(ranks):
                 torch.testing.assert_close(part[kind][key], value, rtol=1e-8, atol=1e-8)
 
 
+def test_no_pair_and_a_single_one_of_all_processes_cost_nothing(ranks):
+    assert [each["too few pairs"] for each in ranks] == [[(0.0, 0.0)] * 2] * 2
+
+
 def test_a_single_value_cannot_be_normalized(ranks):
     assert [each["one value"] for each in ranks] == [
         "batch of all processes: got one value a channel; expected 2 or more to normalize by"
     ] * 2
 
 
-def test_a_single_process_keeps_its_network_and_its_loss():
+def test_a_single_process_keeps_its_network():
     model = build_model(TrainConfig(width=4), 3)
     before = list(model.modules())
     assert convert(model, device="cpu") is model
     assert list(model.modules()) == before
-    assert loss_scale(torch.tensor(7.0)) == 1
 
 
 @pytest.mark.parametrize(("device", "kind"), [("cuda", "SyncBatchNorm"), ("cpu", "_GlobalBatchNorm2d")])
 def test_layers_keep_their_names_and_their_very_weights(monkeypatch, device, kind):
-    monkeypatch.setattr("gen5astro.training.sync_norm._n_ranks", lambda: 2)
+    monkeypatch.setattr("gen5astro.training.sync_norm.n_processes", lambda: 2)
     model = build_model(TrainConfig(width=4), 3)
     before, parameters = list(model.state_dict()), list(map(id, model.parameters()))
     convert(model, device=device)
@@ -93,7 +99,7 @@ def test_layers_keep_their_names_and_their_very_weights(monkeypatch, device, kin
 
 
 def test_evaluation_asks_no_other_process(monkeypatch):
-    monkeypatch.setattr("gen5astro.training.sync_norm._n_ranks", lambda: 2)
+    monkeypatch.setattr("gen5astro.training.sync_norm.n_processes", lambda: 2)
     model = build_model(TrainConfig(width=4), 3).eval()
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
