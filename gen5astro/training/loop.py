@@ -37,6 +37,7 @@ from gen5astro.training.losses import classification_loss, pair_contrast
 from gen5astro.training.model import build_model, forward_with_embedding
 from gen5astro.training.observing import pair_fwhm
 from gen5astro.training.plans import EpochPlans, share_of
+from gen5astro.training.processes import gather_rows
 from gen5astro.training.reader import PairReader
 from gen5astro.training.record import describe_epoch, describe_network, list_seen, summarize_run
 from gen5astro.training.run import RunFolder, agreed
@@ -335,10 +336,8 @@ class TrainingRun:
         rows = self.rows["val"]
         options = {"batch_size": self.config.batch_size, "device": self.fabric.device}
         rank, n_processes = self.fabric.global_rank, self.fabric.world_size
-        own = np.resize(rows[rank::n_processes], -(-len(rows) // n_processes)) if len(rows) else rows
-        logits = torch.from_numpy(score_pairs(network, self.reader, own, **options)).to(self.fabric.device)
-        if n_processes > 1:
-            logits = self.fabric.all_gather(logits).transpose(0, 1).reshape(-1, 2)[: len(rows)]
+        own = score_pairs(network, self.reader, rows[rank::n_processes], **options)
+        logits, _ = gather_rows(torch.from_numpy(own).to(self.fabric.device))
         numbers = judge_scores(logits.cpu().numpy(), rate=self.config.val_false_positive_rate)
         most = self.config.watch_pairs
         tried = rows[:: max(1, len(rows) // most)][:most] if most else rows[:0]
