@@ -203,6 +203,11 @@ def write_training_page(record, path):
     """
     epochs = record.get("history", ())
     watched = [{f"watch: {each['name']}": each["share"] for each in epoch.get("watch", ())} for epoch in epochs]
+    beside = [
+        {"epoch": epoch["epoch"]}
+        | {f"watch: {each['name']}": _in_units_of_the_tolerance(each) for each in epoch.get("watch", ())}
+        for epoch in epochs
+    ]
     rows = [
         {name: value for name, value in epoch.items() if name != "watch"} | more
         for epoch, more in zip(epochs, watched, strict=True)
@@ -212,13 +217,17 @@ def write_training_page(record, path):
         plots.training_curve(rows, {"train_loss": "training", "val_loss": "validation"}, "loss", name="loss"),
         plots.training_curve(rows, {"val_auc": "validation AUC"}, "validation AUC", name="auc"),
         plots.training_curve(rows, {"val_completeness": "completeness"}, "validation completeness", name="found"),
-        plots.training_curve(rows, probes, "change of score / separation", name="watch"),
+        plots.training_curve(beside, probes, "change / tolerated change", name="watch", limits=(-1, 1)),
         plots.training_curve(rows, {"images_per_s": "images/s"}, "images / s", name="rate"),
     ]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    last = epochs[-1].get("watch", ()) if epochs else ()
-    context = {"record": record, "rows": rows, "columns": columns, "watch": last}
+    best = record.get("best") or (epochs[-1] if epochs else {})
+    context = {"record": record, "rows": rows, "columns": columns, "watch": best.get("watch", ())}
     _write("training.html.j2", path, plots=[each for each in curves if each], **context)
+
+
+def _in_units_of_the_tolerance(probe):
+    return None if probe["share"] is None else probe["share"] / probe["tolerance"]
 
 
 def write_committee_page(record, path):

@@ -323,7 +323,7 @@ def _bin_text(each):
     return f"{number(low)}\N{EN DASH}{number(high)}"
 
 
-def training_curve(rows, keys, label, *, name):
+def training_curve(rows, keys, label, *, name, limits=()):
     """Plot columns of the training metrics against the epoch.
 
     Parameters
@@ -336,6 +336,8 @@ def training_curve(rows, keys, label, *, name):
         Label of the axis.
     name : str
         Prefix of the ids inside the drawing.
+    limits : sequence of float
+        Values that should not be passed, drawn as lines.
 
     Returns
     -------
@@ -352,6 +354,8 @@ def training_curve(rows, keys, label, *, name):
             y = floats([row.get(key) for row in rows])
             known = np.isfinite(y)
             axes.plot(x[known], y[known], dashes, marker="o", ms=4, color=color, label=title)
+        for limit in limits:
+            axes.axhline(limit, color=WARN, lw=1, ls=(0, (6, 4)))
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y")
