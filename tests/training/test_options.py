@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from gen5astro.config import Config, TrainConfig
 from gen5astro.errors import ConfigError, Gen5Error
+from gen5astro.inference import open_finder
 from gen5astro.io.hdf5 import Cube
 from gen5astro.training import TrainingRun, measure_speed, train, train_committee
 from gen5astro.training.checkpoint import load_checkpoint, load_model
@@ -143,6 +145,9 @@ def test_a_committee_differs_in_its_seeds_and_goes_on_where_it_was(cube, tmp_pat
     images = torch.randn(3, 3, 24, 24)
     own = [load_model(load_checkpoint(member["run"]))[0](images) for member in more["members"]]
     torch.testing.assert_close(joined(images), sum(own) / 3)
+    of_sky, folders = images.numpy(), [tmp_path / "all", *(Path(member["run"]) for member in more["members"])]
+    one, *each = (open_finder(folder).score(of_sky, 0.262, batch_size=4) for folder in folders)
+    np.testing.assert_allclose(one, np.mean(each, axis=0), rtol=1e-5)
     with pytest.raises(ConfigError, match="1 or more"):
         train_committee(cube, tmp_path / "none", config=settings(), n_seeds=0)
 
