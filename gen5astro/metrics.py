@@ -14,7 +14,11 @@ _CHUNK = 16
 
 
 def auc_of_pairs(stamp, ctrl, groups, draws):
-    """Area under the ROC curve of stamps against ctrls.
+    """Area under the ROC curve of stamps against the ctrls of other groups.
+
+    A search ranks galaxies against each other, and never one against itself with its arc taken off. Where there are few
+    groups, that easier comparison would also come oftener in a bootstrap draw, which holds some groups several times,
+    than in the data, and push the interval above the estimate.
 
     Parameters
     ----------
@@ -28,10 +32,10 @@ def auc_of_pairs(stamp, ctrl, groups, draws):
     Returns
     -------
     areas : float64 array, (b,)
-        Ties counting one half.
+        Ties counting one half; NaN where a draw holds one group alone.
     """
     scores, labels = np.concatenate([stamp, ctrl]), np.repeat([1, 0], len(stamp))
-    return bootstrap_auc(scores, labels, np.tile(groups, 2), draws)[:, 0]
+    return bootstrap_auc(scores, labels, np.tile(groups, 2), draws, between=True)[:, 0]
 
 
 def average_precision_of_pairs(stamp, ctrl, groups, draws):

@@ -37,14 +37,34 @@ def _completeness(rate, stamp, ctrl):
 
 @pytest.mark.parametrize("levels", [None, 2])
 @pytest.mark.parametrize("seed", range(3))
-def test_areas_and_precisions_are_those_of_scikit_learn(seed, levels):
+def test_areas_are_the_share_of_stamps_above_the_ctrls_of_other_hosts_in_every_draw(seed, levels):
     stamp, ctrl, groups, draws = _scores(seed, levels=levels)
-    areas = auc_of_pairs(stamp, ctrl, groups, draws)
+    for counts, area in zip(draws, auc_of_pairs(stamp, ctrl, groups, draws), strict=True):
+        rows = _expand(counts, groups)
+        above = (stamp[rows, None] > ctrl[rows]) + 0.5 * (stamp[rows, None] == ctrl[rows])
+        assert area == pytest.approx(above[groups[rows, None] != groups[rows]].mean(), abs=1e-12)
+
+
+def test_areas_of_hosts_of_one_pair_are_those_of_scikit_learn_but_for_the_own_ctrl():
+    stamp, ctrl, _, _ = _scores(3, 400)
+    area = auc_of_pairs(stamp, ctrl, np.arange(400), np.ones((1, 400), np.int32))[0]
+    whole = roc_auc_score(np.repeat([1, 0], 400), np.concatenate([stamp, ctrl]))
+    assert area == pytest.approx((400**2 * whole - np.sum(stamp > ctrl)) / (400 * 399), abs=1e-12)
+
+
+def test_one_host_alone_has_no_area():
+    stamp, ctrl, _, _ = _scores(3)
+    assert np.isnan(auc_of_pairs(stamp, ctrl, np.zeros(len(stamp), int), np.ones((1, 1), np.int32))).all()
+
+
+@pytest.mark.parametrize("levels", [None, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_precisions_are_those_of_scikit_learn(seed, levels):
+    stamp, ctrl, groups, draws = _scores(seed, levels=levels)
     precisions = average_precision_of_pairs(stamp, ctrl, groups, draws)
-    for counts, area, precision in zip(draws, areas, precisions, strict=True):
+    for counts, precision in zip(draws, precisions, strict=True):
         rows = _expand(counts, groups)
         scores, labels = np.concatenate([stamp[rows], ctrl[rows]]), np.repeat([1, 0], len(rows))
-        assert area == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
         assert precision == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
 
 
