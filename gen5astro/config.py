@@ -226,7 +226,7 @@ class TrainConfig:
         0.5, "smallest factor by which an image is made fainter under the same noise (kind sky)", within=_SHARE
     )
     augment_background: float = _key(
-        1.0, "largest background that is added to or taken from a band [sky sigma] (kind sky)", within=_POSITIVE
+        0.3, "largest background that is added to or taken from a band [sky sigma] (kind sky)", within=_POSITIVE
     )
     augment_core_dropout: float = _key(0.0, "chance that the core is replaced by sky", within=_SHARE)
     augment_band_jitter: float = _key(0.0, "rms of ln of the factor by which each band is brightened", within=_SHARE)
@@ -240,7 +240,7 @@ class TrainConfig:
     weight_decay: float = _key(0.05, "decoupled weight decay")
     clip_norm: float = _key(1.0, "norm that gradients are clipped to; 0 leaves them", within=_POSITIVE)
     ema_decay: float = _key(
-        0.0, "decay of the running mean of weights that is judged and kept; 0 has none", within=_SHARE
+        0.99, "decay of the running mean of weights that is judged and kept; 0 has none", within=_SHARE
     )
     patience: int = _key(0, "epochs without a better validation after which a run ends; 0 never", within=_POSITIVE)
     val_false_positive_rate: float = _key(
