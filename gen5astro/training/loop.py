@@ -45,7 +45,7 @@ from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
 from gen5astro.training.validate import judge_scores, merit
 from gen5astro.training.views import VIEWS, check_view
-from gen5astro.training.watch import watch_shortcuts
+from gen5astro.training.watch import evenly_by_host, watch_shortcuts
 
 __all__ = ["TrainingRun"]
 
@@ -339,8 +339,7 @@ class TrainingRun:
         own = score_pairs(network, self.reader, rows[rank::n_processes], **options)
         logits, _ = gather_rows(torch.from_numpy(own).to(self.fabric.device))
         numbers = judge_scores(logits.cpu().numpy(), rate=self.config.val_false_positive_rate)
-        most = self.config.watch_pairs
-        tried = rows[:: max(1, len(rows) // most)][:most] if most else rows[:0]
+        tried = evenly_by_host(rows, self.cube.group[rows], self.config.watch_pairs)
         watch = watch_shortcuts(network, self.reader, self.cube, tried, **options) if len(tried) else []
         return {**numbers, "watch": watch}
 

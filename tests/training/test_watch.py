@@ -13,7 +13,7 @@ from gen5astro.io.hdf5 import Cube
 from gen5astro.training.reader import PairReader
 from gen5astro.training.score import score_pairs
 from gen5astro.training.views import VIEWS
-from gen5astro.training.watch import mean_over_hosts, watch_shortcuts
+from gen5astro.training.watch import evenly_by_host, mean_over_hosts, watch_shortcuts
 from tests.sources import MemorySource
 from tests.training.cubes import PIXEL_SCALE, make_block
 
@@ -218,6 +218,20 @@ def test_what_cannot_be_judged_does_not_pass(cubes):
     alone = _watch(cubes["linear"], _Weighted(MEAN), rows=one_host)["pedestal"]
     assert (alone["status"], alone["interval"]) == ("INSUFFICIENT", None)
     assert alone["shift"] == pytest.approx(3, rel=1e-5)
+
+
+def test_every_host_is_tried_however_the_pairs_are_ordered():
+    rows = 100 + np.arange(60)
+    for groups in (np.arange(60) % 6, np.repeat(np.arange(6), 10)):
+        chosen = evenly_by_host(rows, groups, 20)
+        counts = np.bincount(groups[chosen - 100])
+        assert len(chosen) == 20
+        assert (counts.min(), counts.max()) == (3, 4)
+        assert (np.diff(chosen) > 0).all()
+    uneven = np.repeat([0, 1], [50, 10])
+    assert np.bincount(uneven[evenly_by_host(rows, uneven, 30) - 100]).tolist() == [20, 10]
+    assert evenly_by_host(rows, uneven, 0).size == 0
+    assert evenly_by_host(rows, uneven, 99).tolist() == rows.tolist()
 
 
 # --- the interval -----------------------------------------------------------------------------------------------------
