@@ -196,7 +196,7 @@ class TrainingRun:
         where : str
             A sentence on the device and the images.
         """
-        with repeatable(self.threads):
+        with repeatable(self.threads, deterministic=self.config.deterministic):
             yield self._set_up()
 
     def _set_up(self):
@@ -217,9 +217,9 @@ class TrainingRun:
         self.feed = make_feed(self.reader, memory, device)
         self._fwhm = None
         if self.config.augment_fwhm_arcsec:
-            widths = torch.from_numpy(pair_fwhm(self.cube)).to(device, torch.float32)
-            # Images that are not of the cube have row -1: the last.
-            self._fwhm = torch.cat([widths, widths.nanmedian(dim=0, keepdim=True).values])
+            widths = torch.from_numpy(pair_fwhm(self.cube)).to(torch.float32)
+            # Images that are not of the cube have row -1: the last. A GPU's median is not deterministic.
+            self._fwhm = torch.cat([widths, widths.nanmedian(dim=0, keepdim=True).values]).to(device)
         self._saved_at = time.monotonic()
         processes = f"{self.fabric.world_size} x " if self.fabric.world_size > 1 else ""
         return f"training on {processes}{device.type}: {why}"

@@ -116,6 +116,22 @@ def test_bad_settings_end_with_2_and_one_line(cube, tmp_path, setting, message):
     assert outcome.stderr.count("\n") == 1
 
 
+def test_a_network_that_cannot_be_deterministic_ends_with_2_and_one_line(cube, tmp_path, monkeypatch):
+    import torch
+
+    from gen5astro.training import loop
+
+    def loss(logits, *_):
+        return logits.sum() + torch.zeros(3).put_(torch.tensor([0]), torch.ones(1)).sum()
+
+    monkeypatch.setattr(loop, "classification_loss", loss)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "deterministic=true")
+    assert outcome.exit_code == 2
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stderr.splitlines()[-1].startswith("gen5astro: train.deterministic = true: got put_, ")
+
+
 def test_a_missing_cube_ends_with_2(tmp_path):
     outcome = _run(tmp_path / "absent.h5", "--out", tmp_path / "run")
     assert outcome.exit_code == 2
