@@ -254,6 +254,9 @@ class TrainConfig:
     precision: str = _key("32-true", "Lightning Fabric's precision", choices=("32-true", "bf16-mixed"))
     channels_last: bool = _key(False, "keep a pixel's channels together, which convolutions in bf16 like")
     compile: bool = _key(False, "compile the network first (torch.compile)")
+    deterministic: bool = _key(
+        False, "use no algorithm on CUDA that may differ from run to run, which is slower; on the CPU none does"
+    )
     accelerator: str = _key("auto", "Lightning Fabric's accelerator: auto, cpu, cuda, mps")
     devices: int = _key(
         1, "processes on this machine, a device each; torchrun and SLURM start their own", within=_COUNT

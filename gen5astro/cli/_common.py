@@ -250,8 +250,9 @@ def progress(label, total=None, *, quiet=False):
     Yields
     ------
     advance : callable
-        ``advance(n=1)`` adds `n` to the work done; may be called from any thread. The rate is of what this run does:
-        what is `DoneBefore` counts as done and no more.
+        ``advance(n=1, *, note=None)`` adds `n` to the work done; may be called from any thread. The rate is of what
+        this run does: what is `DoneBefore` counts as done and no more. A note, a few words on how the work goes,
+        stands on the bar in place of the rate until there is another.
     """
     if quiet:
         yield _ignore
@@ -262,7 +263,7 @@ def progress(label, total=None, *, quiet=False):
         return
     start, done, before = time.monotonic(), 0, 0
 
-    def count(n=1):
+    def count(n=1, **_):
         nonlocal done, before
         if isinstance(n, DoneBefore):
             before += n
@@ -275,7 +276,7 @@ def progress(label, total=None, *, quiet=False):
     say(f"{label}: {done:,} in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f} a second{earlier}")
 
 
-def _ignore(n=1):
+def _ignore(n=1, **_):
     pass
 
 
@@ -284,18 +285,19 @@ def _bar(label, total):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    rate = TextColumn("{task.fields[rate]}", justify="right")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    how = TextColumn("{task.fields[note]}", justify="right")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), how, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total, rate="")
+        task, noted = bar.add_task(label, total=total, note=""), None
 
-        def advance(n=1):
+        def advance(n=1, *, note=None):
+            nonlocal noted
             if isinstance(n, DoneBefore):
                 bar.reset(task, completed=int(n))
                 return
             bar.advance(task, n)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate="" if speed is None else f"{speed:,.0f} / s")
+            noted, speed = note or noted, bar.tasks[0].speed
+            bar.update(task, note=noted or ("" if speed is None else f"{speed:,.0f} / s"))
 
         yield advance
 
@@ -311,7 +313,8 @@ def say(message, *, quiet=False):
         Print nothing.
     """
     if not quiet:
-        click.echo(message, err=True)
+        # Click alone would write past what the bar has put in place of standard error, and into the bar.
+        click.echo(message, file=sys.stderr, err=True)
 
 
 def show(record, printer, *, as_json=False, quiet=False):

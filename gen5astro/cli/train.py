@@ -55,7 +55,7 @@ def _train_one(cube, out, config, choices, *, quiet, as_json):
 
     run = TrainingRun(cube, out, config=config, **choices)
     with progress("training, pairs", run.n_pairs, quiet=quiet or not run.is_first) as advance:
-        summary = run.fit(advance=advance, say=lambda line: say(line, quiet=quiet))
+        summary = run.fit(**_shown(advance, quiet))
     if run.is_first:
         _write_record(summary, out)
         show(summary, print_training, as_json=as_json, quiet=quiet)
@@ -77,7 +77,7 @@ def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):
             bars.close()
             name = f"training {run.folder.path.name}, pairs"
             advance = bars.enter_context(progress(name, run.n_pairs, quiet=quiet or not run.is_first))
-            return {"advance": advance, "say": lambda line: say(line, quiet=quiet)}
+            return _shown(advance, quiet)
 
         summary = train_committee(cube, out, config=config, n_seeds=seeds, begin=begin, **choices)
     if not is_first:
@@ -88,6 +88,15 @@ def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):
     write_committee_page(summary, out / "committee.html")
     show(summary, print_committee, as_json=as_json, quiet=quiet)
     say(f"open {out / 'committee.html'}; next: gen5astro evaluate {out} {cube} --out evaluation", quiet=quiet)
+
+
+def _shown(advance, quiet):
+    """What shows how a run goes: keywords of its `fit`."""
+    return {
+        "advance": advance,
+        "say": lambda line: say(line, quiet=quiet),
+        "note": lambda words: advance(0, note=words),
+    }
 
 
 def _write_record(summary, out):

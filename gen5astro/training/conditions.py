@@ -13,6 +13,9 @@ from gen5astro.errors import ConfigError
 
 __all__ = ["catch_signals", "learning_rate", "make_fabric", "make_optimizer", "repeatable", "step_seed"]
 
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+"""What cuBLAS must be told to be deterministic."""
+
 
 def make_fabric(config):
     """Set up Lightning Fabric, on as many processes as were started or are asked for.
@@ -80,32 +83,70 @@ def make_optimizer(network, config):
 
 
 @contextlib.contextmanager
-def repeatable(threads):
+def repeatable(threads, *, deterministic=None):
     """Compute the same on every run, and leave torch as it was found.
 
     On a machine without CUDA all algorithms are deterministic for a given number of threads, and torch refuses any that
-    is not; with CUDA some that a network needs are not.
+    is not. With CUDA this is so where it is asked for: it is slower, and some networks cannot be trained so.
 
     Parameters
     ----------
     threads : int
         Threads of an operation on the CPU.
+    deterministic : bool, optional
+        With CUDA, whether no algorithm may be used that is not deterministic; where it is False, cuDNN tries which of
+        its own is the fastest, which pays where batches have one size. Default: neither.
 
     Yields
     ------
     nothing : None
         The conditions hold inside.
+
+    Raises
+    ------
+    ConfigError
+        If there is no deterministic algorithm for something that is to be computed.
     """
-    old_threads = torch.get_num_threads()
-    old_mode = torch.get_deterministic_debug_mode()
+    has_cuda, cudnn = torch.cuda.is_available(), torch.backends.cudnn
+    asked = has_cuda and bool(deterministic)
+    old_threads, old_mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    old_cudnn, old_workspace = (cudnn.deterministic, cudnn.benchmark), os.environ.get(_WORKSPACE)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(not torch.cuda.is_available())
+    torch.use_deterministic_algorithms(asked or not has_cuda)
+    if has_cuda and deterministic is not None:
+        cudnn.deterministic, cudnn.benchmark = asked or cudnn.deterministic, not asked
+    if asked:
+        # Early enough: it is read when the process multiplies its first matrices on a GPU.
+        os.environ.setdefault(_WORKSPACE, ":4096:8")
     try:
         with torch.random.fork_rng(devices=[]):
             yield
+    except RuntimeError as error:
+        refusal = _refusal(str(error), asked=asked)
+        if refusal is None:
+            raise
+        raise refusal from error
     finally:
         torch.set_num_threads(old_threads)
         torch.set_deterministic_debug_mode(old_mode)
+        cudnn.deterministic, cudnn.benchmark = old_cudnn
+        if old_workspace is None:
+            os.environ.pop(_WORKSPACE, None)
+
+
+def _refusal(message, *, asked):
+    """What torch says in a paragraph, in a line; None of other errors."""
+    what = "train.deterministic = true" if asked else "the network"
+    remedy = "use --set deterministic=false, or another model_name" if asked else "use another model_name"
+    operation, found, _ = message.partition(" does not have a deterministic implementation")
+    if found:
+        got, expected = f"{operation}, of which torch has no deterministic version", "operations that have one"
+        return ConfigError(what, got=got, expected=expected, remedy=remedy)
+    if _WORKSPACE in message:
+        got = f"{_WORKSPACE}={os.environ.get(_WORKSPACE, '')}, or a GPU that the process had used before"
+        expected = f"{_WORKSPACE}=:4096:8 from the start"
+        return ConfigError(what, got=got, expected=expected, remedy="set it, or use --set deterministic=false")
+    return None
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ from gen5astro.training.observing import pair_fwhm
 from gen5astro.training.plans import EpochPlans, share_of
 from gen5astro.training.processes import gather_rows
 from gen5astro.training.reader import PairReader
-from gen5astro.training.record import describe_epoch, describe_network, list_seen, summarize_run
+from gen5astro.training.record import describe_epoch, describe_network, describe_pace, list_seen, summarize_run
 from gen5astro.training.run import RunFolder, agreed
 from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
@@ -51,7 +51,7 @@ __all__ = ["TrainingRun"]
 
 _PROGRESS = ("epoch", "batch", "step", "loss_sum", "n_seen", "n_images", "seconds", "waited")
 _LOOK = 50
-"""Steps between two looks at the loss: each waits for the device."""
+"""Steps between two looks at the loss on a device that computes by itself: each look waits for it."""
 
 
 class TrainingRun:
@@ -138,7 +138,7 @@ class TrainingRun:
         agreed(config.train, stored, where="train", what=f"run {self.folder.path}")
         return checkpoint
 
-    def fit(self, *, advance=None, say=None):
+    def fit(self, *, advance=None, say=None, note=None):
         """Train to the end, writing a checkpoint after each epoch, every few minutes, and when interrupted.
 
         Parameters
@@ -147,6 +147,8 @@ class TrainingRun:
             Called with the number of pairs shown after each step.
         say : callable, optional
             Called with each line for the user.
+        note : callable, optional
+            Called with a few words on how the epoch goes, whenever the loss is looked at.
 
         Returns
         -------
@@ -160,7 +162,7 @@ class TrainingRun:
         Gen5Error
             If the loss is no longer a number.
         """
-        advance, say = (each if each and self.is_first else _ignore for each in (advance, say))
+        advance, say, note = (each if each and self.is_first else _ignore for each in (advance, say, note))
         for warning in self.warnings:
             say(f"warning: {warning}")
         with self.prepared() as where, catch_signals() as stopped:
@@ -169,14 +171,19 @@ class TrainingRun:
                 self.folder.write_history(self.history)
             elif not self.step:
                 self._save(best=False)
-            advance(DoneBefore(self.plans.pairs_before(self.epoch) + self.n_seen))
+            before, begin = self.plans.pairs_before(self.epoch) + self.n_seen, time.monotonic()
+            advance(DoneBefore(before))
             while self.epoch < self.config.epochs and not self._has_settled():
-                self._train_epoch(advance, stopped)
+                self._train_epoch(advance, note, stopped)
                 if self._stops(stopped):
                     self._save(best=False)
                     say(f"stopped in epoch {self.epoch + 1}; nothing is lost: the same command with --resume goes on")
                     raise KeyboardInterrupt
-                say(self._finish_epoch())
+                self._finish_epoch()
+                shown = self.plans.pairs_before(self.epoch)
+                pace = (time.monotonic() - begin) / (shown - before) if shown > before else 0.0
+                seconds_left = pace * (self.n_pairs - shown)
+                say(describe_epoch(self.history[-1], self.config.epochs, seconds_left=seconds_left))
             if self._has_settled():
                 say(f"stopped early: no better epoch in {self.config.patience}")
         return self.summary()
@@ -190,7 +197,7 @@ class TrainingRun:
         where : str
             A sentence on the device and the images.
         """
-        with repeatable(self.threads):
+        with repeatable(self.threads, deterministic=self.config.deterministic):
             yield self._set_up()
 
     def _set_up(self):
@@ -211,16 +218,17 @@ class TrainingRun:
         self.feed = make_feed(self.reader, memory, device)
         self._fwhm = None
         if self.config.augment_fwhm_arcsec:
-            widths = torch.from_numpy(pair_fwhm(self.cube)).to(device, torch.float32)
-            # Images that are not of the cube have row -1: the last.
-            self._fwhm = torch.cat([widths, widths.nanmedian(dim=0, keepdim=True).values])
+            widths = torch.from_numpy(pair_fwhm(self.cube)).to(torch.float32)
+            # Images that are not of the cube have row -1: the last. A GPU's median is not deterministic.
+            self._fwhm = torch.cat([widths, widths.nanmedian(dim=0, keepdim=True).values]).to(device)
         self._saved_at = time.monotonic()
         processes = f"{self.fabric.world_size} x " if self.fabric.world_size > 1 else ""
         return f"training on {processes}{device.type}: {why}"
 
-    def _train_epoch(self, advance, stopped):
+    def _train_epoch(self, advance, note, stopped):
         """Train from batch `self.batch` of the epoch to its end, or to where a signal stops it."""
-        begin, waited = time.monotonic(), self.feed.waited
+        begin, waited = time.monotonic() - self.seconds, self.feed.waited - self.waited
+        every = 1 if self.fabric.device.type == "cpu" else _LOOK
         left = self.plans.of(self.epoch)[self.batch :]
         shares = [share_of(plan, self.fabric.global_rank, self.fabric.world_size) for plan in left]
         self.module.train()
@@ -234,15 +242,16 @@ class TrainingRun:
             self.n_seen, self.n_images = self.n_seen + plan.n_pairs, self.n_images + len(plan)
             stops = self._stops(stopped)
             is_due = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
-            if stops or is_due or self.step % _LOOK == 0 or plan is left[-1]:
+            if stops or is_due or self.step % every == 0 or plan is left[-1]:
                 self._look(loss_sum)
+                self.seconds, self.waited = time.monotonic() - begin, self.feed.waited - waited
+                pace = self.n_images / self.seconds, self.waited / self.seconds
+                note(describe_pace(*pace, self.loss_sum / self.n_seen))
             if is_due and not stops:
                 self._save(best=False)
             advance(plan.n_pairs)
             if stops:
                 break
-        self.seconds += time.monotonic() - begin
-        self.waited += self.feed.waited - waited
 
     def train_step(self, share, batch):
         """Take one step.
@@ -308,7 +317,7 @@ class TrainingRun:
         return self.epoch - best >= self.config.patience
 
     def _finish_epoch(self):
-        """Validate, write metrics and checkpoints, and return a line about the epoch."""
+        """Validate, and write metrics and checkpoints."""
         record = {
             "epoch": self.epoch + 1,
             "step": self.step,
@@ -328,7 +337,6 @@ class TrainingRun:
         self._save(best=best)
         if self.is_first:
             self.folder.write_history(self.history)
-        return describe_epoch(record, self.config.epochs)
 
     def _validate(self):
         """Judge the network, or the mean of its weights, on the validation pairs, and try it with shortcuts."""

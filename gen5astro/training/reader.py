@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gen5astro.errors import ConfigError, FormatError
+from gen5astro.errors import ConfigError, FormatError, ShapeError
 from gen5astro.io.pixels import StoredPixels
 from gen5astro.kernels.gather import gather, not_finite
 from gen5astro.kernels.normalize import normalize
@@ -30,6 +30,8 @@ class PairReader:
     ----------
     channels : int
         Planes of an input.
+    shape : tuple of int
+        Pixels of an input, ``(y, x)``.
     stored : tuple of list of array, (m, band, y, x)
         The ctrls, and the stamps, in as many files as they lie in, as they are stored.
     statistics : tuple of float64 array, (n, band, 2)
@@ -55,7 +57,7 @@ class PairReader:
         self.view, self.extras = view, extras
         self.spec, self.pixel_scale = cube.normalizer_spec, cube.pixel_scale
         self.channels, self.size = view.channels(cube.bands), len(cube)
-        self.stored = (_maps(cube.ctrl), _maps(cube.stamp))
+        self.stored, self.shape = (_maps(cube.ctrl), _maps(cube.stamp)), cube.shape
         self.step = cube.step
         self.statistics = (cube.normalizer_statistics["ctrl"], cube.normalizer_statistics["stamp"])
         self._ends = np.cumsum([len(images) for images in self.stored[0]])
@@ -75,22 +77,24 @@ class PairReader:
         reader.stored = tuple([np.array(images) for images in each] for each in self.stored)
         return reader
 
-    def read_plan(self, plan):
+    def read_plan(self, plan, *, out=None):
         """Read the inputs of a planned batch.
 
         Parameters
         ----------
         plan : BatchPlan
             What it shows.
+        out : float32 array, (n, channels, y, x), optional
+            Where to put them.
 
         Returns
         -------
         inputs : float32 array, (n, channels, y, x)
             As of `read`.
         """
-        return self.read(plan.row, plan.label, plan.element, extra=plan.extra, noise=plan.noise)
+        return self.read(plan.row, plan.label, plan.element, extra=plan.extra, noise=plan.noise, out=out)
 
-    def read(self, row, label, element=None, *, extra=None, noise=None):
+    def read(self, row, label, element=None, *, extra=None, noise=None, out=None):
         """Read, normalize and turn the inputs of a batch.
 
         Parameters
@@ -107,6 +111,8 @@ class PairReader:
             Seeds, from 0, of the noise that the view ``residual`` adds, from `noise_seeds`; images of one seed get the
             same. Default: the number of each pair's row in the input, so that a pair scores the same on every run.
             Other views have no use for it.
+        out : float32 array, (n, channels, y, x), optional
+            Where to put the inputs, C-contiguous; what is in it is overwritten. Default: memory of their own.
 
         Returns
         -------
@@ -117,46 +123,57 @@ class PairReader:
         ------
         FormatError
             If an image holds a pixel that is not finite.
+        ShapeError
+            If `out` is no such array.
         """
         element = np.zeros(len(row), np.int64) if element is None else element
+        inputs = self._room(len(row), out)
         if self.view.name == "residual":
-            inputs = self._residuals(row, label, element, noise)
+            self._residuals(row, label, element, noise, out=inputs)
         else:
-            inputs = self._images(row, label, element, extra)
+            self._images(row, label, element, extra, out=inputs)
         bad = not_finite(inputs)
         if bad.size:
             got = f"a pixel that is not finite in row {row[bad[0]]} of the cube ({bad.size} such images in one batch)"
             raise FormatError("training images", got=got, remedy="build it with --set build.nonfinite=reject")
         return inputs
 
-    def _images(self, row, label, element, extra):
+    def _room(self, n, out):
+        """Where the inputs go; what is no such array is refused, as numpy would fill a copy of it."""
+        shape = (n, self.channels, *self.shape)
+        if out is None:
+            return np.empty(shape, np.float32)
+        if out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
+            raise ShapeError("out", got=f"{out.dtype} {out.shape}", expected=f"a C-contiguous float32 {shape}")
+        return out
+
+    def _images(self, row, label, element, extra, *, out):
         """Show the images themselves, one or more side by side."""
-        n_images, shape = self.view.images, self.stored[0][0].shape[1:]
-        inputs = np.empty((len(row) * n_images, *shape), np.float32)
+        n_images = self.view.images
+        images = out.reshape(len(row) * n_images, self.channels // n_images, *self.shape)
         inside = np.ones(len(row), bool) if extra is None else extra < 0
         if not inside.all():
             place = np.flatnonzero(~inside)
-            self.extras.read(extra[place], element[place], out=inputs, place=place)
+            self.extras.read(extra[place], element[place], out=images, place=place)
         for at in range(n_images):
             for member in (0, 1):
                 chosen = np.flatnonzero(inside & ((label if at == 0 else 1 - label) == member))
-                into = {"element": element[chosen], "out": inputs, "place": chosen * n_images + at}
+                into = {"element": element[chosen], "out": images, "place": chosen * n_images + at}
                 self._gather(member, row[chosen], statistics=self.statistics[member], spec=self.spec, **into)
-        return inputs.reshape(len(row), self.channels, *shape[1:])
 
-    def _residuals(self, row, label, element, noise):
+    def _residuals(self, row, label, element, noise, *, out):
         """Show each image less its ctrl, in units of the ctrl's scale and under the noise of two exposures."""
-        shape = self.stored[0][0].shape[1:]
-        own, ctrl = np.empty((2, len(row), *shape), np.float32)
+        ctrl = np.empty_like(out)
         # Both by the statistics of the ctrl: the location cancels, and what is equal cancels to the last bit.
         alike = {"statistics": self.statistics[0], "spec": replace(self.spec, stretch="none", clip=None)}
         for member in (0, 1):
             chosen = np.flatnonzero(label == member)
-            self._gather(member, row[chosen], element=element[chosen], out=own, place=chosen, **alike)
+            self._gather(member, row[chosen], element=element[chosen], out=out, place=chosen, **alike)
         self._gather(0, row, element=element, out=ctrl, place=np.arange(len(row)), **alike)
-        own -= ctrl
-        own += np.float32(self.view.scatter) * exposure_noise(self._noise[row] if noise is None else noise, shape)
-        return normalize(own, np.broadcast_to([0.0, 1.0], (*own.shape[:2], 2)), self.spec, out=own)
+        out -= ctrl
+        seeds = self._noise[row] if noise is None else noise
+        out += np.float32(self.view.scatter) * exposure_noise(seeds, out.shape[1:])
+        normalize(out, np.broadcast_to([0.0, 1.0], (*out.shape[:2], 2)), self.spec, out=out)
 
     def _gather(self, member, row, *, statistics, spec, element, out, place):
         """Gather rows from each of the files that hold them."""

@@ -2,6 +2,7 @@
 
 import math
 import platform
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from gen5astro.config import as_dict
 from gen5astro.training.checkpoint import describe_cube
 from gen5astro.training.validate import merit
 
-__all__ = ["SCHEMA", "describe_epoch", "describe_network", "list_seen", "summarize_run"]
+__all__ = ["SCHEMA", "describe_epoch", "describe_network", "describe_pace", "list_seen", "summarize_run"]
 
 SCHEMA = "gen5astro-training/1"
+_READ = {"core swap": "the core", "faint swap": "what is fainter than an arc"}
+"""What a network has come to read, by the swap that it falls at."""
 
 
-def describe_epoch(record, epochs):
+def describe_epoch(record, epochs, *, seconds_left=0.0):
     """Say in a line how an epoch went.
 
     Parameters
@@ -25,18 +28,48 @@ def describe_epoch(record, epochs):
         Of the epoch.
     epochs : int
         Of the run.
+    seconds_left : float
+        What the run may still take [s]; 0 where it is at its end, or nobody knows.
 
     Returns
     -------
     line : str
-        Losses, validation, and what the shortcut watch flags.
+        Losses, validation, how fast it went, and what the shortcut watch flags.
     """
     line = f"epoch {record['epoch']} of {epochs}: loss {record['train_loss']:.4f}"
     if record["val_loss"] is not None:
         line += f", validation loss {record['val_loss']:.4f}, AUC {record['val_auc']:.3f}, completeness "
         line += f"{record['val_completeness']:.3f} at a false-positive rate of {record['val_false_positive_rate']:.2g}"
+    if record["images_per_s"] is not None:
+        line += f"; {describe_pace(record['images_per_s'], record['loader_share'])}"
+    if seconds_left:
+        line += f", {timedelta(seconds=round(seconds_left))} left"
     flagged = [each["name"] for each in record["watch"] if each["flagged"]]
-    return line + (f"; SHORTCUT: reacts to {', '.join(flagged)}" if flagged else "")
+    read = [_READ[name] for name in flagged if name in _READ]
+    misled = [name for name in flagged if name not in _READ]
+    line += f"; SHORTCUT: reads {' and '.join(read)}" if read else ""
+    return line + (f"; misled by {' and '.join(misled)}" if misled else "")
+
+
+def describe_pace(images_per_s, loader_share, loss=None):
+    """Say in a few words, which fit on a bar, how fast a run is and whether its loader holds it up.
+
+    Parameters
+    ----------
+    images_per_s : float
+        Images a second.
+    loader_share : float
+        Share of the time in which the network waits for the loader.
+    loss : float, optional
+        Mean loss of the epoch so far.
+
+    Returns
+    -------
+    words : str
+        Such as ``1,234 images/s, loader 0.3 %, loss 0.4321``.
+    """
+    pace = f"{images_per_s:,.0f} images/s, loader {100 * loader_share:.1f} %"
+    return pace if loss is None else f"{pace}, loss {loss:.4f}"
 
 
 def describe_network(run):

@@ -178,7 +178,7 @@ def test_a_caller_may_have_the_errors_themselves():
 def test_progress_elsewhere_than_on_a_terminal_is_one_closing_line(capsys):
     with progress("measuring pairs", 1200) as advance:
         advance()
-        advance(1199)
+        advance(1199, note="loss 0.5")
     shown = capsys.readouterr()
     assert shown.err.startswith("measuring pairs: 1,200 in ")
     assert shown.err.count("\n") == 1
@@ -194,7 +194,7 @@ def test_the_rate_is_of_what_this_run_did(capsys):
 
 def test_progress_keeps_quiet_when_asked_and_closes_no_failed_work(capsys):
     with progress("work", quiet=True) as advance:
-        advance(3)
+        advance(3, note="loss 0.5")
     with pytest.raises(RuntimeError), progress("work"):
         raise RuntimeError
     assert capsys.readouterr() == ("", "")
@@ -209,6 +209,18 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, total):
         advance(DoneBefore(1))
         advance(3)
     assert "measuring pairs" in terminal.getvalue()
+
+
+def test_a_note_stands_on_the_bar_in_place_of_the_rate(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress("training, pairs", 8) as advance:
+        advance(0, note="loss 0.5")
+        advance(8)
+    last = re.findall("training, pairs.*", terminal.getvalue())[-1]
+    assert "loss 0.5" in last
+    assert "/ s" not in last
 
 
 def test_records_go_to_standard_output_and_lines_for_people_to_standard_error(capsys):

@@ -1,6 +1,12 @@
 """The verb train: a run and its page, a refusal with its exit code, a run that goes on."""
 
+import contextlib
 import json
+import os
+import pty
+import re
+import sys
+import threading
 import tomllib
 from functools import partial
 
@@ -34,6 +40,51 @@ def test_a_run_leaves_its_checkpoints_record_and_page(cube, tmp_path):
     assert "epoch 1 of 1" in outcome.stderr
     assert f"open {tmp_path / 'run' / 'training.html'}; next: gen5astro evaluate" in outcome.stderr
     assert {"best.ckpt", "last.ckpt", "training.html"} <= {each.name for each in (tmp_path / "run").iterdir()}
+
+
+@contextlib.contextmanager
+def terminal_of_80_columns(monkeypatch):
+    """Let standard error be a terminal; yields a list, of what was shown there in the end."""
+    reading, writing = pty.openpty()
+    pieces, shown = [], []
+
+    def read():
+        # On Linux, what was written to a terminal ends with an error.
+        with contextlib.suppress(OSError):
+            while piece := os.read(reading, 1024):
+                pieces.append(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for name, value in {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
+    with os.fdopen(writing, "w", encoding="utf-8") as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stream)
+        yield shown
+    reader.join()
+    os.close(reading)
+    shown.append(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(pieces).decode()))
+
+
+def test_on_a_terminal_the_bar_shows_how_the_run_goes(cube, tmp_path, monkeypatch):
+    with terminal_of_80_columns(monkeypatch) as shown:
+        main(["train", str(cube), "--out", str(tmp_path / "run"), *QUICK, "--threads", "1"], standalone_mode=False)
+    lines = re.split(r"[\r\n]+", shown[0])
+    assert [line[:12] for line in lines if "epoch 1 of" in line] == ["epoch 1 of 1"]
+    bars = [line for line in lines if line.startswith("training, pairs")]
+    assert max(map(len, bars)) <= 80
+    n_pairs = json.loads((tmp_path / "run" / "training.json").read_text())["counts"]["train"]
+    pace = r"[\d,]+ images/s, loader \d+\.\d %, loss \d\.\d{4} +\d:\d\d:\d\d"
+    assert re.search(rf" {n_pairs}/{n_pairs} +{pace}", bars[-1])
+
+
+def test_elsewhere_the_line_of_an_epoch_tells_how_the_run_goes(cube, tmp_path):
+    outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "epochs=2", "--threads", 1)
+    assert outcome.exit_code == 0, outcome.output
+    lines = [line for line in outcome.stderr.splitlines() if line.startswith("epoch ")]
+    pace = r"; [\d,]+ images/s, loader \d+\.\d %"
+    assert re.search(rf"{pace}, \d:\d\d:\d\d left(;|$)", lines[0])
+    assert re.search(rf"{pace}(;|$)", lines[1])
 
 
 def test_a_run_is_kept_and_can_be_resumed(cube, tmp_path):
@@ -121,6 +172,22 @@ def test_a_committee_is_not_put_into_the_folder_of_a_run(cube, tmp_path):
     outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--seeds", 2, "--force")
     assert outcome.exit_code == 2
     assert "the folder of a single run" in outcome.stderr
+
+
+def test_a_network_that_cannot_be_deterministic_ends_with_2_and_one_line(cube, tmp_path, monkeypatch):
+    import torch
+
+    from gen5astro.training import loop
+
+    def loss(logits, *_):
+        return logits.sum() + torch.zeros(3).put_(torch.tensor([0]), torch.ones(1)).sum()
+
+    monkeypatch.setattr(loop, "classification_loss", loss)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", "deterministic=true")
+    assert outcome.exit_code == 2
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stderr.splitlines()[-1].startswith("gen5astro: train.deterministic = true: got put_, ")
 
 
 def test_a_missing_cube_ends_with_2(tmp_path):

@@ -268,6 +268,18 @@ def test_a_cube_in_shards_gives_the_batches_of_the_cube_in_one_file(cube, view, 
         in_shards.read(np.array([len(shards)]), np.array([1]))
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_batch_is_read_into_memory_that_is_given_and_fits(cube, view):
+    reader, rng = PairReader(cube, VIEWS[view]), np.random.default_rng(0)
+    what = (rng.integers(len(cube), size=9), rng.integers(2, size=9), rng.integers(8, size=9))
+    room = np.full((9, reader.channels, 32, 32), np.nan, np.float32)
+    assert reader.read(*what, out=room) is room
+    np.testing.assert_array_equal(room, reader.read(*what))
+    for wrong in (room[1:], room[..., ::-1], room.astype(np.float64)):
+        with pytest.raises(ShapeError, match=r"out: got float.*; expected a C-contiguous float32"):
+            reader.read(*what, out=wrong)
+
+
 def test_both_halves_of_a_paired_input_are_turned_alike(cube):
     row, label, element = np.array([2, 4, 1]), np.array([1, 0, 1]), np.array([1, 6, 7])
     reader = PairReader(cube, VIEWS["paired"])

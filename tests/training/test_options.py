@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from gen5astro.io.hdf5 import Cube
 from gen5astro.training import TrainingRun, measure_speed, train, train_committee
 from gen5astro.training.checkpoint import load_checkpoint, load_model
 from gen5astro.training.dataset import plan_epoch
-from gen5astro.training.feed import DeviceFeed, Feed, choose_memory, make_feed
+from gen5astro.training.feed import READERS, DeviceFeed, Feed, choose_memory, make_feed
 from gen5astro.training.plans import share_of
 from gen5astro.training.reader import PairReader
 from gen5astro.training.validate import MIN_FALSE_POSITIVES, judge_scores, merit
@@ -169,6 +170,29 @@ def test_a_batch_put_together_on_the_device_is_the_one_read_from_the_disk(tmp_pa
         assert torch.equal(next(host.batches(plans)).images, next(Feed(reader, CPU).batches(plans)).images)
 
 
+def test_memory_of_a_batch_is_used_again_as_soon_as_nothing_holds_it(cube, monkeypatch):
+    from gen5astro.training import feed as module
+
+    rooms = []
+    empty = lambda size, dtype: rooms.append(size) or np.empty(size, dtype)  # noqa: E731
+    monkeypatch.setattr(module, "np", SimpleNamespace(empty=empty, float32=np.float32))
+    with Cube(cube) as opened:
+        reader, rows = PairReader(opened, VIEWS["single"]), np.flatnonzero(opened.split == "train")
+        plans = plan_epoch(rows, opened.group[rows], TrainConfig(batch_size=16), epoch=0)
+        expected = [reader.read_plan(plan) for plan in plans]
+        kept, n_batches = {}, 0
+        for at, batch in enumerate(Feed(reader, CPU).batches(20 * plans)):
+            n_batches += 1
+            if at < len(plans):
+                np.testing.assert_array_equal(batch.images, expected[at])
+            if at in (1, 4):
+                kept[at] = batch.images[1:].numpy()
+        for at, images in kept.items():
+            np.testing.assert_array_equal(images, expected[at][1:])
+    # Each thread has as many as are under way or held at once.
+    assert len([size for size in rooms if size]) <= READERS * (2 * READERS + 5) < n_batches / 2
+
+
 def test_memory_is_chosen_by_size_and_what_does_not_fit_is_refused(cube, monkeypatch):
     from gen5astro.training import feed
 
@@ -222,6 +246,7 @@ def test_the_measure_of_speed_counts_what_it_says(cube, tmp_path):
     run = TrainingRun(cube, tmp_path / "run", config=settings(), threads=1)
     record = measure_speed(run, seconds=0.05)
     assert record["ratio"] == pytest.approx(record["trained"] / record["same_batch"], rel=1e-2)
+    assert record["loader_ratio"] == pytest.approx(record["read"] / record["kernel"], rel=1e-2)
     assert 0 <= record["loader_share"] <= 1
     assert re.match(r"CPU, 1 process", record["device"])
     json.dumps(record, allow_nan=False)

@@ -11,6 +11,7 @@ from gen5astro.build import build_cube
 from gen5astro.config import BuildConfig, Config, NormalizerSpec
 from gen5astro.io.hdf5 import Cube
 from gen5astro.training.reader import PairReader
+from gen5astro.training.record import describe_epoch
 from gen5astro.training.score import score_pairs
 from gen5astro.training.views import VIEWS
 from gen5astro.training.watch import evenly_by_host, mean_over_hosts, watch_shortcuts
@@ -218,6 +219,20 @@ def test_what_cannot_be_judged_does_not_pass(cubes):
     alone = _watch(cubes["linear"], _Weighted(MEAN), rows=one_host)["pedestal"]
     assert (alone["status"], alone["interval"]) == ("INSUFFICIENT", None)
     assert alone["shift"] == pytest.approx(3, rel=1e-5)
+
+
+def test_the_line_of_an_epoch_tells_what_is_read_from_what_misleads():
+    record = {"epoch": 1, "train_loss": 0.5, "val_loss": None, "images_per_s": None}
+    names = ("brightness x1.1", "pedestal", "core swap", "faint swap")
+    lines = {
+        flagged: describe_epoch({**record, "watch": [{"name": each, "flagged": each in flagged} for each in names]}, 3)
+        for flagged in ((), ("pedestal",), ("pedestal", "core swap", "faint swap"))
+    }
+    assert list(lines.values()) == [
+        "epoch 1 of 3: loss 0.5000",
+        "epoch 1 of 3: loss 0.5000; misled by pedestal",
+        "epoch 1 of 3: loss 0.5000; SHORTCUT: reads the core and what is fainter than an arc; misled by pedestal",
+    ]
 
 
 def test_every_host_is_tried_however_the_pairs_are_ordered():
