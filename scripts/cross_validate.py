@@ -2,10 +2,10 @@
 
     python scripts/cross_validate.py PAIRS.parquet OUT [--judge CLEAN.parquet] [--folds 5] [--set epochs=4]
 
-PAIRS must be audited already: its audit lies beside it, in a folder of its name without the ending. With `--judge`, the
-networks are also judged on another injection into the same hosts, row for row the same arcs: what a network that
-learned a fault of PAIRS is worth where there is none. OUT/cross_validation.json holds the result; folds that are done
-are not trained again.
+An audit of PAIRS in the folder of its name without the ending is taken along, and its signal-to-noise with it. With
+`--judge`, the networks are also judged on another injection into the same hosts, row for row the same arcs: what a
+network that learned a fault of PAIRS is worth where there is none. OUT/cross_validation.json holds the result; folds
+that are done are not trained again.
 """
 
 import argparse
@@ -45,15 +45,16 @@ def fold_of(table, n_folds, seed):
     return fold[group]
 
 
-def build(pairs, audit, fold, test, out, config):
+def build(pairs, fold, test, out, config):
     """Build the cube in which one fold is the test and the next the validation."""
     if not out.is_file():
+        audit = pairs.with_suffix("") / "audit.json"
         n_folds = fold.max() + 1
         split = np.where(fold == test, "test", np.where(fold == (test + 1) % n_folds, "val", "train"))
         declared = out.with_suffix(".parquet")
         table = pq.read_table(pairs)
         pq.write_table(table.append_column("region_split", pa.array(split.tolist())), declared, row_group_size=500)
-        build_cube(open_pairs(declared), out, config=config, audit=audit, force=True)
+        build_cube(open_pairs(declared), out, config=config, audit=audit if audit.is_file() else None, force=True)
         declared.unlink()
     return out
 
@@ -83,7 +84,8 @@ def pooled_auc(folds, *, only_seen, seed=0):
     return {"auc": float(areas[0]), "interval": interval(areas[1:]), "n_pairs": int(weights[0])}
 
 
-def main():
+def main(arguments=None):
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("out", type=Path)
@@ -92,7 +94,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--threads", type=int)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     overrides = [each if "." in each.partition("=")[0] else f"train.{each}" for each in given.overrides]
     config = load_config(settings=[*overrides, "build.split=given"])
     given.out.mkdir(parents=True, exist_ok=True)
@@ -100,10 +102,7 @@ def main():
     sets = {"own": given.pairs, **({"judge": given.judge} if given.judge else {})}
     found, watch = {name: [] for name in sets}, []
     for test in range(given.folds):
-        cubes = {
-            name: build(path, path.with_suffix("") / "audit.json", fold, test, given.out / f"{name}-{test}.h5", config)
-            for name, path in sets.items()
-        }
+        cubes = {name: build(path, fold, test, given.out / f"{name}-{test}.h5", config) for name, path in sets.items()}
         run = given.out / f"run-{test}"
         resume = (run / "config.toml").is_file()
         summary = train(cubes["own"], run, config=config, resume=resume, threads=given.threads, say=print)
@@ -115,7 +114,7 @@ def main():
             for name, folds in found.items()
         }
         flags = [[probe["name"] for probe in each["watch"] if probe["flagged"]] for each in summary["history"]]
-        print(json.dumps(result), flags, flush=True)
+        print(json.dumps(result), "flagged by epoch:", flags, flush=True)
     result["n_hosts"] = len(np.unique(np.concatenate([each["host"] for each in found["own"]])))
     result["watch"] = watch
     (given.out / "cross_validation.json").write_text(json.dumps(result, indent=1))
