@@ -144,7 +144,7 @@ class Feed:
 
     def __init__(self, reader, device):
         self.reader, self.device, self.waited = reader, device, 0.0
-        self._own = threading.local()
+        self._spare = {}
 
     def batches(self, plans):
         """Read batches in order.
@@ -185,9 +185,12 @@ class Feed:
         shape = (n, self.reader.channels, *self.reader.shape)
         if self.device.type != "cpu":
             return torch.empty(shape, pin_memory=self.device.type == "cuda")
-        # Each thread has its own: to write over what another core wrote can take a sixth of the time again.
-        spare = self._own.__dict__.setdefault("spare", [])
-        room = spare.pop() if spare else np.empty(0, np.float32)
+        # Each thread, of whichever epoch, has its own: to write over what another core wrote can take a sixth more.
+        spare = self._spare.setdefault(threading.current_thread().name, [])
+        try:
+            room = spare.pop()
+        except IndexError:
+            room = np.empty(0, np.float32)
         if len(room) < math.prod(shape):
             room = np.empty(math.prod(shape), np.float32)
         images = room[: math.prod(shape)].reshape(shape)
