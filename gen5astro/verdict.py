@@ -7,7 +7,7 @@ import enum
 import math
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["AUDIT_SCHEMA", "Finding", "GateResult", "Limit", "Status", "worst"]
+__all__ = ["AUDIT_SCHEMA", "Finding", "GateResult", "Limit", "Status", "what_it_means", "worst"]
 
 
 AUDIT_SCHEMA = "gen5astro-audit/1"
@@ -30,6 +30,24 @@ class Status(enum.StrEnum):
 
 
 _ORDER = list(Status)
+
+
+def what_it_means(status):
+    """Say what an audit that did not pass means to who trains on its pairs.
+
+    Parameters
+    ----------
+    status : str or Status
+        What the audit says.
+
+    Returns
+    -------
+    meaning : str
+        A clause.
+    """
+    if status == Status.INSUFFICIENT:
+        return "not all of it could be judged, so that a network may learn a fault that nobody has seen"
+    return "a network may learn the fault, not arcs"
 
 
 def worst(statuses):

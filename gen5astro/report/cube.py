@@ -9,6 +9,7 @@ from rich.text import Text
 from gen5astro.report.appearance import look, number, stratum_text
 from gen5astro.report.console import open_console
 from gen5astro.report.rows import rows_table
+from gen5astro.verdict import what_it_means
 
 __all__ = ["audit_warning", "copies_text", "moved_text", "print_cube", "print_verification"]
 
@@ -32,7 +33,8 @@ def audit_warning(audit):
         return ""
     failed, _ = _not_passed(audit)
     which = f" ({', '.join(failed)})" if failed else ""
-    return f"warning: the audit of these pairs says {audit['status']}{which}: a network may learn the fault, not arcs"
+    status = audit["status"]
+    return f"warning: the audit of these pairs says {status}{which}: {what_it_means(status)}"
 
 
 def copies_text(copies):

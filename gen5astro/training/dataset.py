@@ -10,7 +10,7 @@ import numpy as np
 
 from gen5astro.errors import ConfigError, closest
 
-__all__ = ["BatchPlan", "count_batches", "draw_balanced", "draw_by_host", "plan_epoch"]
+__all__ = ["BatchPlan", "count_batches", "draw_balanced", "draw_by_host", "plan_epoch", "size_notes"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,26 @@ def count_batches(n_pairs, config):
         If the composition or the batch size cannot be used.
     """
     return -(-n_pairs // _composition(config)[1])
+
+
+def size_notes(config):
+    """Say how large batches are, where they cannot be as large as was asked for.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Its `batch_size` and `batch_composition`.
+
+    Returns
+    -------
+    notes : list of str
+        A sentence, or none.
+    """
+    ratio, positives = _composition(config)
+    size = positives + int(_count_negatives(positives, ratio))
+    if size == config.batch_size:
+        return []
+    return [f"batch_size {config.batch_size}: batches hold {size}, the most in the ratio of batch_composition"]
 
 
 def plan_epoch(rows, groups, config, *, epoch, square=True, weight=None, strata=None, n_extra=0):

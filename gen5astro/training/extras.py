@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from gen5astro.allot import widen_guard
 from gen5astro.engine import map_blocks
-from gen5astro.errors import ConfigError, RejectedError
+from gen5astro.errors import ColumnError, ConfigError, RejectedError
 from gen5astro.io import open_cutouts
 from gen5astro.io.pairs import Reject
 from gen5astro.kernels.gather import gather, not_finite
@@ -28,6 +28,15 @@ __all__ = ["MOST_BYTES", "ExtraNegatives"]
 MOST_BYTES = 4 * 2**30
 
 _BLOCK = 128
+
+
+def _opened(path):
+    """Open the images; what names their columns elsewhere is no option here."""
+    try:
+        return open_cutouts(path)
+    except ColumnError as error:
+        what, remedy = f"train.extra_negatives {path}, {error.what}", "call the images' column image_npz or image_path"
+        raise ColumnError(what, got=error.got, expected="images of galaxies without arcs", remedy=remedy) from error
 
 
 class ExtraNegatives:
@@ -76,7 +85,7 @@ class ExtraNegatives:
     """
 
     def __init__(self, path, cube, *, threads=None):
-        source = open_cutouts(path)
+        source = _opened(path)
         self.label = source.label
         self.notes = [*source.notes, *check_cutouts(cube, source)]
         self.spec, self.n_rows, self.rejects = cube.normalizer_spec, source.n_rows, []

@@ -98,7 +98,6 @@ class TrainingRun:
         if not len(self.rows["val"]):
             self.warnings.append(f"cube {cube_path} has no validation pairs: the last epoch counts as the best")
         self.plans = EpochPlans(self.cube, self.rows["train"], self.config)
-        self.warnings += self.plans.notes
         self.reader = PairReader(self.cube, self.view, extras=self.plans.extras)
         self.n_pairs = self.plans.n_pairs
         config_of_model = replace(self.config, pretrained=False) if resume else self.config
@@ -163,8 +162,8 @@ class TrainingRun:
             If the loss is no longer a number.
         """
         advance, say, note = (each if each and self.is_first else _ignore for each in (advance, say, note))
-        for warning in self.warnings:
-            say(f"warning: {warning}")
+        for line in (*(f"warning: {each}" for each in self.warnings), *self.plans.notes):
+            say(line)
         with self.prepared() as where, catch_signals() as stopped:
             say(where)
             if self.history and self.is_first:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gen5astro.training.dataset import count_batches, plan_epoch
+from gen5astro.training.dataset import count_batches, plan_epoch, size_notes
 from gen5astro.training.extras import ExtraNegatives
 from gen5astro.training.observing import noise_seeds
 from gen5astro.training.policy import PairPolicy
@@ -40,7 +40,7 @@ class EpochPlans:
         self._square = cube.shape[0] == cube.shape[1]
         self.extras = None if config.extra_negatives is None else ExtraNegatives(config.extra_negatives, cube)
         self.policy = PairPolicy(cube, rows, config)
-        self.notes = [*self.policy.notes, *(self.extras.notes if self.extras else ())]
+        self.notes = [*self.policy.notes, *(self.extras.notes if self.extras else ()), *size_notes(config)]
 
     @cached_property
     def _shown(self):

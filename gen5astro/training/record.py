@@ -150,6 +150,7 @@ def summarize_run(run):
         "shown": run.plans.record(),
         "prior": _prior(run.config),
         "warnings": run.warnings,
+        "notes": run.plans.notes,
         "override_gate": run.override_gate,
         "seeds": {"train": run.config.seed, "split": run.cube.config.build.split_seed},
         "provenance": {

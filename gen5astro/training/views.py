@@ -20,8 +20,8 @@ of sqrt(2) times the sky's sigma in each pixel, and the same noise for both memb
 import math
 from dataclasses import dataclass
 
-from gen5astro.errors import BlockedError
-from gen5astro.verdict import Status
+from gen5astro.errors import BlockedError, ConfigError
+from gen5astro.verdict import Status, what_it_means
 
 __all__ = ["VIEWS", "View", "check_view"]
 
@@ -95,13 +95,16 @@ def check_view(view, audit, *, label, override_gate=None):
     ------
     BlockedError
         If the view is ``paired`` and the gate ``six_channel_viability`` does not pass.
+    ConfigError
+        If there is a reason to override where nothing is blocked.
     """
     warnings = _audit_warnings(audit, label)
-    if view.name != "paired":
-        return warnings
     gate = (audit or {}).get("gates", {}).get("six_channel_viability", {})
     status = gate.get("status", "no verdict")
-    if status == Status.PASS:
+    if view.name != "paired" or status == Status.PASS:
+        if override_gate:
+            got = f"view {view.name!r} on {label}, which no gate blocks"
+            raise ConfigError(f"--override-gate {override_gate!r}", got=got, remedy="leave it out")
         return warnings
     # As the audit's own tables put it: the gate is advisory, and forbids this option alone.
     status = "BLOCKED" if status == Status.FAIL else status
@@ -131,4 +134,5 @@ def _audit_warnings(audit, label):
         if gate.get("status") not in (Status.PASS, Status.SKIP) and not gate.get("advisory")
     ]
     which = f" ({', '.join(failed)})" if failed else ""
-    return [f"{label} carries an audit that says {audit.get('status')}{which}: a network may learn the fault, not arcs"]
+    status = audit.get("status")
+    return [f"{label} carries an audit that says {status}{which}: {what_it_means(status)}"]

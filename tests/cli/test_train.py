@@ -10,6 +10,8 @@ import threading
 import tomllib
 from functools import partial
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -154,6 +156,7 @@ def test_a_committee_is_trained_resumed_judged_and_shown(cube, tmp_path):
     assert "next: gen5astro evaluate" in outcome.stderr
     page = (out / "committee.html").read_text()
     assert 'href="seed-4/training.html"' in page
+    assert "of 4 probes passed" in page
     assert (out / "seed-4" / "training.html").is_file()
     assert json.loads((out / "committee.json").read_text())["spread"]["val_auc"]["std"] is not None
     evaluation = CliRunner().invoke(main, ["evaluate", str(out), str(cube), "--out", str(tmp_path / "e"), "--json"])
@@ -188,6 +191,16 @@ def test_a_network_that_cannot_be_deterministic_ends_with_2_and_one_line(cube, t
     assert outcome.exit_code == 2
     assert "Traceback" not in outcome.stderr
     assert outcome.stderr.splitlines()[-1].startswith("gen5astro: train.deterministic = true: got put_, ")
+
+
+def test_extra_negatives_that_are_pairs_are_refused_by_the_name_of_the_setting(cube, tmp_path):
+    pq.write_table(pa.table({"stamp_npz": [b"x"], "ctrl_stamp_npz": [b"x"]}), tmp_path / "pairs.parquet")
+    outcome = _run(cube, "--out", tmp_path / "run", *QUICK, "--set", f"extra_negatives={tmp_path / 'pairs.parquet'}")
+    assert outcome.exit_code == 2
+    assert outcome.stderr.count("\n") == 1
+    assert "train.extra_negatives" in outcome.stderr
+    assert "call the images' column image_npz or image_path" in outcome.stderr
+    assert "--column" not in outcome.stderr
 
 
 def test_a_missing_cube_ends_with_2(tmp_path):

@@ -9,7 +9,7 @@ from gen5astro.config import BuildConfig, Config, TrainConfig
 from gen5astro.errors import ConfigError, FormatError, ShapeError
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.normalize import normalize, normalizer_statistics
-from gen5astro.training.dataset import count_batches, draw_balanced, draw_by_host, plan_epoch
+from gen5astro.training.dataset import count_batches, draw_balanced, draw_by_host, plan_epoch, size_notes
 from gen5astro.training.reader import PairReader
 from gen5astro.training.views import VIEWS
 from tests.reference import turn
@@ -304,3 +304,12 @@ def test_a_pixel_that_is_not_finite_stops_the_training(cube):
     reader.stored = (reader.stored[0], (pixels,))
     with pytest.raises(FormatError, match="row 4"):
         reader.read(np.array([3, 4]), np.array([1, 1]))
+
+
+@pytest.mark.parametrize(("size", "negatives", "held"), [(33, 1, 32), (32, 1, None), (10, 3, 8), (12, 3, None)])
+def test_batches_that_are_smaller_than_asked_for_are_told_of(size, negatives, held):
+    config = TrainConfig(batch_size=size, batch_composition={"positives": 1, "negatives": negatives})
+    rows = np.arange(200)
+    first = plan_epoch(rows, rows // 4, config, epoch=0)[0]
+    assert len(first) == (held or size)
+    assert [f"batches hold {held}," in note for note in size_notes(config)] == ([True] if held else [])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gen5astro.errors import BlockedError
+from gen5astro.errors import BlockedError, ConfigError
 from gen5astro.training.views import VIEWS, check_view
 from tests.training.cubes import make_audit
 
@@ -47,6 +47,18 @@ def test_an_override_is_on_record():
     audit = make_audit("FAIL", "FAIL", note="leaks")
     warnings = check_view(VIEWS["paired"], audit, label="cube", override_gate="to compare")
     assert "in spite of six_channel_viability BLOCKED (leaks): to compare" in warnings[-1]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_no_gate_blocks_is_not_overridden(view):
+    with pytest.raises(ConfigError, match=f"view '{view}' on cube, which no gate blocks; leave it out"):
+        check_view(VIEWS[view], make_audit(), label="cube", override_gate="because")
+
+
+def test_an_audit_of_too_few_hosts_has_found_no_fault():
+    (warning,) = check_view(VIEWS["single"], make_audit("INSUFFICIENT"), label="cube.h5")
+    assert "not all of it could be judged" in warning
+    assert "learn the fault" not in warning
 
 
 def test_the_single_view_warns_of_an_audit_that_did_not_pass_or_is_absent():
