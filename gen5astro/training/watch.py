@@ -9,12 +9,12 @@ probe           what is done                                                    
 brightness x1.1 pixels above `_SOURCE` sky sigma are made a tenth brighter         a network that weighs light
 pedestal        one sky sigma is added to each pixel of each band                  one that reads the background
 core swap       the core of the stamp is replaced by that of its ctrl              one that reads the core
-faint swap      the stamp gets what it has of its ctrl but for what stands out     one that reads the sky or noise
+faint swap      the stamp gets all of its ctrl but what stands out                 one that reads a background
 =============== ================================================================== =============================
 
 What stands out is where stamp and ctrl, less the median of their difference, are `_FAINT` sky sigma or more apart: most
-of an arc, and nothing of a background, a plane, or noise that is a little stronger. The first two probes say how easily
-a network is misled, the swaps what it has come to read: they take from a stamp what an arc does not need.
+of an arc, and nothing of a background that came with it. The first two probes say how easily a network is misled, the
+swaps what it has come to read: they take from a stamp what an arc does not need.
 
 The stored statistics are kept throughout. Taken anew, those of kind ``sky`` would remove a pedestal before any network
 saw it; what is probed is a background that was measured wrong.
