@@ -22,7 +22,7 @@ def print_scores(summary, *, console=None):
     counts, model = summary["counts"], summary["model"]
     scored = counts["scored"]
     above = (f"{count:,} above {name} ({count / scored:.2%})" for name, count in summary["above"].items())
-    quantiles = (f"{float(share):.4g} %: {value:.5f}" for share, value in _percent(summary["quantiles"]))
+    quantiles = (f"{float(share):.4g}%: {value:.5f}" for share, value in _percent(summary["quantiles"]))
     rows = {
         "rows": f"{counts['read']:,} in = {scored:,} scored + {counts['rejected']:,} rejected",
         "scores": ", ".join(above),

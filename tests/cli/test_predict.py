@@ -33,7 +33,7 @@ def test_scores_and_verdict_are_shown_and_written(trained, cutouts, tmp_path):
     out = tmp_path / "new" / "scores.parquet"
     outcome = run(trained[0], cutouts, "--out", out)
     assert outcome.exit_code == 0, outcome.output
-    for words in ("60 in = 60 scored + 0 rejected", "above 0.5", "above 0.9", f"deployment  {VERDICT}", "99.9 %:"):
+    for words in ("60 in = 60 scored + 0 rejected", "above 0.5", "above 0.9", f"deployment  {VERDICT}", "99.9%:"):
         assert words in outcome.stdout
     assert str(out) in outcome.stdout.replace("\n", "").replace(" ", "")
     assert "PASS" not in outcome.output
