@@ -17,7 +17,16 @@ from gen5astro.engine import warnings_lock
 from gen5astro.kernels.rank import between_auc, bootstrap_auc, draw_groups
 from gen5astro.sky import effective_number
 
-__all__ = ["VIEWS", "Leakage", "measure_auc", "measure_leakage", "sample_hosts", "strata", "stratum_name"]
+__all__ = [
+    "VIEWS",
+    "Leakage",
+    "assign_folds",
+    "measure_auc",
+    "measure_leakage",
+    "sample_hosts",
+    "strata",
+    "stratum_name",
+]
 
 VIEWS = ("single", "paired")
 
@@ -165,7 +174,7 @@ def measure_leakage(table, features, *, view, masks, config, rng, image="stamp",
     n, n_groups = len(table), int(groups.max()) + 1 if len(table) else 0
     if n_groups < config.folds:
         return [_unmeasured(view, name, mask, groups) for name, mask in masks.items()]
-    fold = _assign_folds(groups, config.folds, rng)
+    fold = assign_folds(groups, config.folds, rng)
     draws = draw_groups(n_groups, config.bootstraps, rng)
     labels, scores = np.repeat([1, 0], n), np.empty((2 * n, 2))
     sides = (baseline or (features, "physical")), (features, image)
@@ -203,7 +212,7 @@ def measure_auc(table, features, *, image, config, rng):
         return float("nan")
     rows = np.concatenate([features(table, image), features(table, "ctrl")])
     labels = np.repeat([1, 0], len(groups))
-    scores = _cross_validate(rows, labels, np.tile(_assign_folds(groups, config.folds, rng), 2))
+    scores = _cross_validate(rows, labels, np.tile(assign_folds(groups, config.folds, rng), 2))
     return between_auc(scores, labels, np.tile(groups, 2))
 
 
@@ -214,8 +223,23 @@ def _views(image, ctrl, view):
     return np.concatenate([image - ctrl, ctrl - image])
 
 
-def _assign_folds(groups, folds, rng):
-    """Give each group a fold, largest groups first to the emptiest fold, ties in random order."""
+def assign_folds(groups, folds, rng):
+    """Give each group a fold, largest groups first to the emptiest fold, ties in random order.
+
+    Parameters
+    ----------
+    groups : int array, (n,)
+        Group of each row, from 0.
+    folds : int
+        How many there are.
+    rng : numpy.random.Generator
+        Source of the order.
+
+    Returns
+    -------
+    fold : int array, (n,)
+        Fold of each row, from 0.
+    """
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]

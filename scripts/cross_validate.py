@@ -17,32 +17,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gen5astro.build import build_cube
-from gen5astro.config import Config
 from gen5astro.evaluation import evaluate
 from gen5astro.io import open_pairs
 from gen5astro.io.hdf5 import Cube
 from gen5astro.kernels.rank import draw_groups
+from gen5astro.leakage import assign_folds
 from gen5astro.metrics import auc_of_pairs, interval
 from gen5astro.settings import load_config
 from gen5astro.sky import group_objects
 from gen5astro.training import train
 from gen5astro.training.policy import pair_strengths
 
-MIN_ARC_SNR, MIN_THETA_E_ARCSEC = 20.0, 1.2
 BOOTSTRAPS = 2000
 
 
-def fold_of(table, n_folds, seed):
-    """Fold of each pair: hosts whole, with their neighbors; the largest are dealt first, each to the smallest fold."""
+def fold_of(table, n_folds, seed, config):
+    """Fold of each pair: hosts whole, with their neighbors."""
     ra, dec, host = (np.array(table[name].to_pylist()) for name in ("ra", "dec", "host_id"))
-    groups = group_objects(ra, dec, host, min_separation_arcsec=Config().build.min_separation_arcsec)
-    names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold, held = np.empty(len(names), int), np.zeros(n_folds)
-    for each in order[np.argsort(-sizes[order], kind="stable")]:
-        fold[each] = np.argmin(held)
-        held[fold[each]] += sizes[each]
-    return fold[group]
+    groups = group_objects(ra, dec, host, min_separation_arcsec=config.build.min_separation_arcsec)
+    return assign_folds(groups, n_folds, np.random.default_rng(seed))
 
 
 def build(pairs, fold, test, out, config):
@@ -65,8 +58,8 @@ def judged(run, cube_path, config):
     evaluate(run, cube_path, config=config, scores=scores)
     table, cube = pq.read_table(scores).to_pydict(), Cube(cube_path)
     rows = np.array(table["cube_row"])
-    seen = pair_strengths(cube, rows)["arc_snr"].value >= MIN_ARC_SNR
-    seen &= np.array(table["theta_e_arcsec"]) >= MIN_THETA_E_ARCSEC
+    seen = pair_strengths(cube, rows)["arc_snr"].value >= config.evaluate.clear_arc_snr
+    seen &= np.array(table["theta_e_arcsec"]) >= config.evaluate.clear_theta_e_arcsec
     return {"stamp": table["stamp_logit"], "ctrl": table["ctrl_logit"], "host": cube.group[rows], "seen": seen}
 
 
@@ -98,7 +91,7 @@ def main(arguments=None):
     overrides = [each if "." in each.partition("=")[0] else f"train.{each}" for each in given.overrides]
     config = load_config(settings=[*overrides, "build.split=given"])
     given.out.mkdir(parents=True, exist_ok=True)
-    fold = fold_of(pq.read_table(given.pairs, columns=["ra", "dec", "host_id"]), given.folds, given.seed)
+    fold = fold_of(pq.read_table(given.pairs, columns=["ra", "dec", "host_id"]), given.folds, given.seed, config)
     sets = {"own": given.pairs, **({"judge": given.judge} if given.judge else {})}
     found, watch = {name: [] for name in sets}, []
     for test in range(given.folds):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from gen5astro import PairWriter, open_pairs
+from gen5astro.kernels.normalize import region_statistics
 
 SIDE = 0.7
 """Side of the square, as a share of the image's."""
@@ -20,9 +21,7 @@ def plant(block, strength):
     """Pairs whose stamps have the square."""
     size = block.stamp.shape[-1]
     square = np.abs(np.indices((size, size)) - (size - 1) / 2).max(axis=0) < SIDE * size / 2
-    sky = block.ctrl[..., ~square]
-    deviation = np.abs(sky - np.median(sky, axis=-1, keepdims=True))
-    sigma = 1.4826 * np.median(deviation, axis=-1)[..., None, None]
+    sigma = region_statistics(block.ctrl, ~square)[..., 1, None, None]
     return replace(block, stamp=(block.stamp + strength * sigma * square).astype(np.float32))
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from gen5astro.config import AuditConfig
 from gen5astro.leakage import (
-    _assign_folds,
+    assign_folds,
     measure_auc,
     measure_leakage,
     sample_hosts,
@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_numbers():
 def test_hosts_are_never_divided_among_folds():
     rng = np.random.default_rng(3)
     groups = rng.integers(0, 37, 1000)
-    fold = _assign_folds(groups, 5, rng)
+    fold = assign_folds(groups, 5, rng)
     assert all(len(set(fold[groups == group])) == 1 for group in range(37))
     sizes = np.bincount(fold)
     assert sizes.max() < 1.3 * sizes.min()

@@ -88,13 +88,14 @@ def evaluate(run, cube_path, *, config, scores=None, threads=None, advance=None)
         )
     if advance:
         advance(len(rows))
+    arc_snr = pair_strengths(cube, rows)["arc_snr"]
     if scores is not None:
-        _write_scores(cube, rows, logits, Path(scores))
+        _write_scores(cube, rows, logits, arc_snr, Path(scores))
     for each in candidates:
         each["score"] = None if each["score"] is None else probability(each["score"])
     return {
         "schema": SCHEMA,
-        **_judged(cube, rows, logits, config),
+        **_judged(cube, rows, logits, arc_snr, config),
         "run": str(run),
         "cube": str(cube_path),
         "split": "test",
@@ -124,21 +125,20 @@ def _refuse_seen_hosts(checkpoint, cube, rows):
         )
 
 
-def _judged(cube, rows, logits, config):
+def _judged(cube, rows, logits, arc_snr, config):
     """Return status, counts, metrics, completeness, bins, curve and scores."""
     stamp, ctrl = logits.T
     _, groups = np.unique(cube.group[rows], return_inverse=True)
     n_groups, n_effective = int(groups.max()) + 1, effective_number(groups)
     rng = np.random.default_rng(config.evaluate.seed)
     draws = np.concatenate([np.ones((1, n_groups), np.int32), draw_groups(n_groups, config.evaluate.bootstraps, rng)])
+    theta_e = cube.catalog["theta_e_arcsec"][rows]
     metrics = [
         _stated("auc", auc_of_pairs(stamp, ctrl, groups, draws), n_groups),
         _stated("average_precision", average_precision_of_pairs(stamp, ctrl, groups, draws), n_groups),
         _stated("tpr0", completeness_at([0.0], stamp, ctrl, groups, draws)[:, 0], n_groups),
+        _clear_arcs(arc_snr, theta_e, stamp, ctrl, groups, draws, config),
     ]
-    arc_snr = pair_strengths(cube, rows)["arc_snr"]
-    theta_e = cube.catalog["theta_e_arcsec"][rows]
-    metrics.append(_clear_arcs(arc_snr, theta_e, stamp, ctrl, groups, draws, config))
     metrics[1]["note"] = "at one ctrl a stamp; real lenses are far rarer"
     metrics[2]["note"] = f"share of stamps that score above every ctrl of the {n_groups} test hosts"
     completeness = [_at_rate(rate, stamp, ctrl, groups, draws, config) for rate in config.evaluate.false_positive_rates]
@@ -226,14 +226,14 @@ def _thinned(values):
     return values[kept].tolist()
 
 
-def _write_scores(cube, rows, logits, path):
+def _write_scores(cube, rows, logits, arc_snr, path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names = ("pair_id", "host_id", "ra", "dec", "theta_e_arcsec", "arc_snr")
     columns = {"cube_row": rows, **{name: cube.catalog[name][rows] for name in names}}
     if "arc_snr_measured" in cube.measure:
-        columns["arc_snr_measured"] = pair_strengths(cube, rows)["arc_snr"].value
+        columns["arc_snr_measured"] = arc_snr.value
     for number, name in enumerate(("stamp", "ctrl")):
         columns[f"{name}_logit"] = logits[:, number]
         columns[f"{name}_score"] = probability(logits[:, number])

@@ -48,12 +48,16 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
     ConfigError
         If there is no member.
     ExistsError
-        If the folder holds a run of its own.
+        If the folder holds a run of its own, or files and neither `resume` nor `force` is given.
     """
     if n_seeds < 1:
         raise ConfigError("--seeds", got=n_seeds, expected="1 or more")
     folder = RunFolder(out)
-    _refuse_others(folder, may_go_on=options.get("resume", False) or options.get("force", False))
+    if folder.config.exists():
+        got, remedy = "the folder of a single run", "choose another --out"
+        raise ExistsError(f"committee {out}", got=got, expected="one for all members", remedy=remedy)
+    if not (options.get("resume") or options.get("force")):
+        folder.require_empty("committee")
     members, is_first = [], True
     for seed in range(config.train.seed, config.train.seed + n_seeds):
         place = folder.path / f"seed-{seed}"
@@ -73,16 +77,6 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
         "members": members,
         "spread": _spread([each["best"] for each in members]),
     }
-
-
-def _refuse_others(folder, *, may_go_on):
-    """Refuse a folder with something in it that this committee must not write beside."""
-    if folder.config.exists():
-        got, remedy = "the folder of a single run", "choose another --out"
-        raise ExistsError(f"committee {folder.path}", got=got, expected="one for all members", remedy=remedy)
-    if folder.path.is_dir() and any(folder.path.iterdir()) and not may_go_on:
-        remedy = "go on with --resume, begin anew with --force, or choose another --out"
-        raise ExistsError(f"committee {folder.path}", got="a folder with files", remedy=remedy)
 
 
 def _joined(checkpoints):

@@ -19,6 +19,7 @@ from gen5astro.config import TrainConfig
 from gen5astro.engine import DoneBefore, default_threads
 from gen5astro.errors import Gen5Error
 from gen5astro.io.hdf5 import Cube
+from gen5astro.leakage import sample_hosts
 from gen5astro.settings import from_dict, toml_text
 from gen5astro.training.augment import augment, check_augment
 from gen5astro.training.averaging import AveragedWeights
@@ -45,7 +46,7 @@ from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
 from gen5astro.training.validate import judge_scores, merit
 from gen5astro.training.views import VIEWS, check_view
-from gen5astro.training.watch import evenly_by_host, watch_shortcuts
+from gen5astro.training.watch import watch_shortcuts
 
 __all__ = ["TrainingRun"]
 
@@ -346,7 +347,9 @@ class TrainingRun:
         own = score_pairs(network, self.reader, rows[rank::n_processes], **options)
         logits, _ = gather_rows(torch.from_numpy(own).to(self.fabric.device))
         numbers = judge_scores(logits.cpu().numpy(), rate=self.config.val_false_positive_rate)
-        tried = evenly_by_host(rows, self.cube.group[rows], self.config.watch_pairs)
+        # The same pairs in every epoch, and of every host: intervals are as narrow as hosts are many.
+        chosen = sample_hosts(self.cube.group[rows], self.config.watch_pairs, np.random.default_rng(0))
+        tried = rows[chosen]
         watch = watch_shortcuts(network, self.reader, self.cube, tried, **options) if len(tried) else []
         return {**numbers, "watch": watch}
 

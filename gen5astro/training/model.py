@@ -30,7 +30,7 @@ _OPERATORS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
 _OPERATORS += ("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
 
 
-class Committee(torch.nn.Module):
+class Committee(nn.Module):
     """Several networks as one, whose logit is the mean of theirs.
 
     The mean of logits is the logarithm of the geometric mean of the odds.
@@ -43,7 +43,7 @@ class Committee(torch.nn.Module):
 
     def __init__(self, members):
         super().__init__()
-        self.members = torch.nn.ModuleList(members)
+        self.members = nn.ModuleList(members)
 
     def forward(self, images):
         """Score images.

@@ -59,13 +59,29 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ExistsError(f"run {self.path}", got="a file", expected="a folder")
-        if self.path.is_dir() and any(self.path.iterdir()) and not force:
-            remedy = "go on with --resume, begin anew with --force, or choose another --out"
-            raise ExistsError(f"run {self.path}", got="a folder with files", remedy=remedy)
+        if not force:
+            self.require_empty("run")
         self.path.mkdir(parents=True, exist_ok=True)
         for old in (self.config, self.metrics, self.table, self.last, self.best, self.curves):
             old.unlink(missing_ok=True)
         shutil.rmtree(self.events, ignore_errors=True)
+
+    def require_empty(self, what):
+        """Refuse a folder with files in it.
+
+        Parameters
+        ----------
+        what : str
+            What was to be made there.
+
+        Raises
+        ------
+        ExistsError
+            If there is a file.
+        """
+        if self.path.is_dir() and any(self.path.iterdir()):
+            remedy = "go on with --resume, begin anew with --force, or choose another --out"
+            raise ExistsError(f"{what} {self.path}", got="a folder with files", remedy=remedy)
 
     def require_begun(self):
         """Refuse a folder without a run to go on with.

@@ -29,7 +29,7 @@ from gen5astro.kernels.normalize import core_pixels, normalize
 from gen5astro.training.score import score_images
 from gen5astro.verdict import Status
 
-__all__ = ["evenly_by_host", "mean_over_hosts", "watch_shortcuts"]
+__all__ = ["mean_over_hosts", "watch_shortcuts"]
 
 _GAIN, _SOURCE, _PEDESTAL, _FAINT = 1.1, 3.0, 1.0, 1.0
 """Factor; lowest pixel that counts as light, not noise; what is added; difference that stands out [sky sigma]."""
@@ -43,30 +43,6 @@ without any shortcut answer with some tenths; half of the separation is where a 
 swap: the PSF brings some of an arc's light into the core, and small rings lie in it; where the core makes more than
 half of the separation, it is what is read.
 """
-
-
-def evenly_by_host(rows, groups, most):
-    """Choose pairs to try, of every host as evenly as can be: intervals are as narrow as hosts are many.
-
-    Parameters
-    ----------
-    rows : int64 array, (n,)
-        Rows of the cube.
-    groups : int64 array, (n,)
-        Host, or group of hosts, of each.
-    most : int
-        How many to choose, if there are as many.
-
-    Returns
-    -------
-    chosen : int64 array, (m,)
-        The first few rows of every host, in the order of `rows`.
-    """
-    order = np.argsort(groups, kind="stable")
-    _, begin, count = np.unique(groups[order], return_index=True, return_counts=True)
-    turn = np.empty(len(rows), np.int64)
-    turn[order] = np.arange(len(rows)) - np.repeat(begin, count)
-    return rows[np.sort(np.argsort(turn, kind="stable")[:most])]
 
 
 def watch_shortcuts(model, reader, cube, rows, *, batch_size, device="cpu"):

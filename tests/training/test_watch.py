@@ -10,11 +10,12 @@ from scipy import stats
 from gen5astro.build import build_cube
 from gen5astro.config import BuildConfig, Config, NormalizerSpec
 from gen5astro.io.hdf5 import Cube
+from gen5astro.leakage import sample_hosts
 from gen5astro.training.reader import PairReader
 from gen5astro.training.record import describe_epoch
 from gen5astro.training.score import score_pairs
 from gen5astro.training.views import VIEWS
-from gen5astro.training.watch import evenly_by_host, mean_over_hosts, watch_shortcuts
+from gen5astro.training.watch import mean_over_hosts, watch_shortcuts
 from tests.sources import MemorySource
 from tests.training.cubes import PIXEL_SCALE, make_block
 
@@ -233,6 +234,11 @@ def test_the_line_of_an_epoch_tells_what_is_read_from_what_misleads():
         "epoch 1 of 3: loss 0.5000; misled by pedestal",
         "epoch 1 of 3: loss 0.5000; SHORTCUT: reads the core and what is fainter than an arc; misled by pedestal",
     ]
+
+
+def evenly_by_host(rows, groups, most):
+    """As a run chooses the pairs that it tries."""
+    return rows[sample_hosts(groups, most, np.random.default_rng(0))]
 
 
 def test_every_host_is_tried_however_the_pairs_are_ordered():
