@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from gen5astro.errors import ConfigError, Gen5Error
@@ -115,7 +115,7 @@ def distribute(spread):
         _spread = before
 
 
-def map_blocks(function, blocks, *, threads=None, spread=False):
+def map_blocks(function, blocks, *, threads=None, spread=False, helping=False):
     """Yield ``function(block)`` for every block, in order.
 
     At most two blocks a thread are under way or waiting to be consumed, so memory does not grow with their number. When
@@ -132,6 +132,9 @@ def map_blocks(function, blocks, *, threads=None, spread=False):
         Default: the processors that this process may use.
     spread : bool
         Whether function, blocks and results can be pickled, so that a cluster may do them (see `distribute`).
+    helping : bool
+        Whether the consumer is one of the threads: where it would wait for a result, it does a block. For a consumer
+        that has little else to do, as no processor then goes from one thread to another with every block.
 
     Yields
     ------
@@ -145,7 +148,8 @@ def map_blocks(function, blocks, *, threads=None, spread=False):
     Gen5Error
         If the operating system refused a block thrice, or a cluster failed; names the block.
     """
-    workers = _spread if spread and _spread is not None else _Threads(threads)
+    kind = _HelpedThreads if helping else _Threads
+    workers = _spread if spread and _spread is not None else kind(threads)
     pending: deque = deque()
     token = object()
     _mapping.add(token)
@@ -176,6 +180,53 @@ class _Threads:
             yield functools.partial(pool.submit, function)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _HelpedThreads(_Threads):
+    """Threads of which the consumer is one."""
+
+    @contextlib.contextmanager
+    def begin(self, function):
+        not_begun: deque = deque()
+
+        def do_oldest():
+            try:
+                task, block = not_begun.popleft()
+            except IndexError:
+                return False
+            try:
+                task.set_result(function(block))
+            except BaseException as error:
+                task.set_exception(error)
+            return True
+
+        def submit(block):
+            task = _HelpedTask(do_oldest)
+            not_begun.append((task, block))
+            if pool is not None:
+                pool.submit(do_oldest)
+            return task
+
+        pool = ThreadPoolExecutor(self.lanes - 1, thread_name_prefix="gen5astro") if self.lanes > 1 else None
+        try:
+            yield submit
+        finally:
+            not_begun.clear()
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _HelpedTask(Future):
+    """A result that is not waited for while there is a block to do."""
+
+    def __init__(self, do_oldest):
+        super().__init__()
+        self._do_oldest = do_oldest
+
+    def result(self, timeout=None):
+        while not self.done() and self._do_oldest():
+            pass
+        return super().result(timeout)
 
 
 def _attempt(function, block):

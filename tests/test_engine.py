@@ -11,17 +11,20 @@ from gen5astro.engine import default_threads, map_blocks, remember_interrupts
 from gen5astro.errors import ConfigError, FormatError, Gen5Error
 
 
+@pytest.mark.parametrize("helping", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_results_keep_the_order_of_the_blocks(threads):
+def test_results_keep_the_order_of_the_blocks(threads, helping):
     def slow_when_early(block):
         time.sleep(0.002 * (20 - block) / 20)
         return block * block
 
-    assert list(map_blocks(slow_when_early, range(20), threads=threads)) == [block * block for block in range(20)]
+    results = list(map_blocks(slow_when_early, range(20), threads=threads, helping=helping))
+    assert results == [block * block for block in range(20)]
 
 
+@pytest.mark.parametrize("helping", [False, True])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_blocks_are_drawn_only_as_fast_as_results_are_consumed(threads):
+def test_blocks_are_drawn_only_as_fast_as_results_are_consumed(threads, helping):
     drawn = []
 
     def blocks():
@@ -29,18 +32,20 @@ def test_blocks_are_drawn_only_as_fast_as_results_are_consumed(threads):
             drawn.append(block)
             yield block
 
-    for consumed, _ in enumerate(map_blocks(lambda block: block, blocks(), threads=threads), start=1):
+    results = map_blocks(lambda block: block, blocks(), threads=threads, helping=helping)
+    for consumed, _ in enumerate(results, start=1):
         assert len(drawn) <= consumed + 2 * threads
 
 
+@pytest.mark.parametrize("helping", [False, True])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_an_error_arrives_after_the_results_before_it(threads):
+def test_an_error_arrives_after_the_results_before_it(threads, helping):
     def fail_at_five(block):
         if block == 5:
             raise FormatError("block 5")
         return block
 
-    results = map_blocks(fail_at_five, range(50), threads=threads)
+    results = map_blocks(fail_at_five, range(50), threads=threads, helping=helping)
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(FormatError, match="block 5"):
         next(results)
@@ -55,7 +60,8 @@ def test_an_error_while_drawing_blocks_arrives_too():
         list(map_blocks(abs, blocks(), threads=2))
 
 
-def test_stopping_early_drops_what_has_not_begun_and_leaves_no_thread():
+@pytest.mark.parametrize("helping", [False, True])
+def test_stopping_early_drops_what_has_not_begun_and_leaves_no_thread(helping):
     begun = []
     gate = threading.Event()
 
@@ -65,7 +71,7 @@ def test_stopping_early_drops_what_has_not_begun_and_leaves_no_thread():
             gate.wait(5)
         return block
 
-    results = map_blocks(wait, range(1000), threads=2)
+    results = map_blocks(wait, range(1000), threads=2, helping=helping)
     assert next(results) == 0
     gate.set()
     results.close()
@@ -73,9 +79,24 @@ def test_stopping_early_drops_what_has_not_begun_and_leaves_no_thread():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gen5astro")]
 
 
-def test_several_threads_are_really_used():
+@pytest.mark.parametrize("helping", [False, True])
+def test_several_threads_are_really_used(helping):
     barrier = threading.Barrier(3, timeout=10)
-    assert list(map_blocks(lambda _: barrier.wait() >= 0, range(3), threads=3)) == [True] * 3
+    assert list(map_blocks(lambda _: barrier.wait() >= 0, range(3), threads=3, helping=helping)) == [True] * 3
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_consumer_that_helps_is_one_of_the_threads(threads):
+    seen = set()
+
+    def work(block):
+        seen.add(threading.get_ident())
+        time.sleep(0.001)
+        return block
+
+    assert list(map_blocks(work, range(60), threads=threads, helping=True)) == list(range(60))
+    assert threading.get_ident() in seen
+    assert len(seen) == threads
 
 
 def test_no_blocks_make_no_results():

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gen5astro.engine import map_blocks
+from gen5astro.engine import default_threads, map_blocks
 from gen5astro.errors import ConfigError, FormatError
 from gen5astro.training.augment import stretch
 
 __all__ = ["READERS", "Batch", "DeviceFeed", "Feed", "choose_memory", "make_feed"]
 
-READERS = 2
-"""Threads that read batches ahead."""
+READERS = 3
+"""Threads that read batches, at most, of which the one that trains is one: it reads where it would else wait."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,13 @@ class Feed:
     ----------
     waited : float
         Seconds in which the network had nothing to do.
+    threads : int
+        Threads that read.
     """
 
     def __init__(self, reader, device):
         self.reader, self.device, self.waited = reader, device, 0.0
+        self.threads = min(READERS, default_threads())
         self._spare = {}
 
     def batches(self, plans):
@@ -159,7 +162,7 @@ class Feed:
         batch : Batch
             On the device.
         """
-        inputs = map_blocks(self._read, plans, threads=READERS)
+        inputs = map_blocks(self._read, plans, threads=self.threads, helping=True)
         while True:
             begin = time.perf_counter()
             plan, images = next(inputs, (None, None))
@@ -187,12 +190,10 @@ class Feed:
             return torch.empty(shape, pin_memory=self.device.type == "cuda")
         # Each thread, of whichever epoch, has its own: to write over what another core wrote can take a sixth more.
         spare = self._spare.setdefault(threading.current_thread().name, [])
-        try:
-            room = spare.pop()
-        except IndexError:
-            room = np.empty(0, np.float32)
-        if len(room) < math.prod(shape):
-            room = np.empty(math.prod(shape), np.float32)
+        room = spare.pop() if spare else None
+        if room is None or len(room) < math.prod(shape):
+            # Of torch, which lets it begin where a vector of the processor may; numpy's costs the kernel a sixth more.
+            room = torch.empty(math.prod(shape)).numpy()
         images = room[: math.prod(shape)].reshape(shape)
         # The tensor holds this very array for as long as anything holds its pixels.
         weakref.finalize(images, spare.append, room)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gen5astro.engine import map_blocks
-from gen5astro.training.feed import READERS, Feed
+from gen5astro.training.feed import Feed
 from gen5astro.training.plans import share_of
 
 __all__ = ["SCHEMA", "measure_speed"]
@@ -62,7 +62,7 @@ def measure_speed(run, *, seconds=10.0):
             repeated.append(_rate(plans, _steps(run, same, plans[:1]), seconds, device)[0])
             for _ in range(_SHORT_TURNS):
                 read = _rate(plans, feed.batches(_endless(plans)), seconds / _SHORT_TURNS, device)[0]
-                loader.append((read, _kernel_rate(feed.reader, plans, seconds / _SHORT_TURNS)))
+                loader.append((read, _kernel_rate(feed, plans, seconds / _SHORT_TURNS)))
     rate, waited = max(trained)
     read, kernel = np.median(loader, axis=0)
     rates = {"trained": rate, "same_batch": max(repeated), "read": read, "kernel": kernel}
@@ -92,21 +92,22 @@ def _steps(run, feed, shares):
         yield run.train_step(share, batch)
 
 
-def _kernel_rate(reader, shares, seconds):
+def _kernel_rate(feed, shares, seconds):
     """Images a second of bare threads that do nothing but read, each into two rooms in turn, as the feed has them."""
-    plans = [share.plan for share in shares]
+    plans, reader = [share.plan for share in shares], feed.reader
 
     def rate(first):
         own = itertools.cycle(plans[first:] + plans[:first])
-        rooms = np.empty((2, max(map(len, plans)), reader.channels, *reader.shape), np.float32)
-        rooms.fill(0)  # The system hands out memory when it is first written to.
+        # The system hands out memory when it is first written to.
+        rooms = torch.zeros((2, max(map(len, plans)), reader.channels, *reader.shape)).numpy()
         begin, images = time.perf_counter(), 0
         while time.perf_counter() - begin < seconds:
             for room, plan in zip(rooms, own, strict=False):
                 images += len(reader.read_plan(plan, out=room[: len(plan)]))
         return images / (time.perf_counter() - begin)
 
-    return sum(map_blocks(rate, [len(plans) * number // READERS for number in range(READERS)], threads=READERS))
+    starts = [len(plans) * number // feed.threads for number in range(feed.threads)]
+    return sum(map_blocks(rate, starts, threads=feed.threads))
 
 
 def _rate(shares, work, seconds, device):

@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,11 +170,8 @@ def test_a_batch_put_together_on_the_device_is_the_one_read_from_the_disk(tmp_pa
 
 
 def test_memory_of_a_batch_is_used_again_as_soon_as_nothing_holds_it(cube, monkeypatch):
-    from gen5astro.training import feed as module
-
-    rooms = []
-    empty = lambda size, dtype: rooms.append(size) or np.empty(size, dtype)  # noqa: E731
-    monkeypatch.setattr(module, "np", SimpleNamespace(empty=empty, float32=np.float32))
+    rooms, empty = [], torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, **options: rooms.append(size) or empty(*size, **options))
     with Cube(cube) as opened:
         reader, rows = PairReader(opened, VIEWS["single"]), np.flatnonzero(opened.split == "train")
         plans = plan_epoch(rows, opened.group[rows], TrainConfig(batch_size=16), epoch=0)
@@ -190,7 +186,7 @@ def test_memory_of_a_batch_is_used_again_as_soon_as_nothing_holds_it(cube, monke
         for at, images in kept.items():
             np.testing.assert_array_equal(images, expected[at][1:])
     # Each thread has as many as are under way or held at once.
-    assert len([size for size in rooms if size]) <= READERS * (2 * READERS + 5) < n_batches / 2
+    assert 0 < len(rooms) <= READERS * (2 * READERS + 5) < n_batches / 2
 
 
 def test_memory_is_chosen_by_size_and_what_does_not_fit_is_refused(cube, monkeypatch):
