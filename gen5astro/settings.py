@@ -54,7 +54,8 @@ def from_dict(record, kind=Config, *, where=""):
         values[name] = _coerce(value, hints[name], label)
         choices = known[name].metadata.get("choices")
         if choices and values[name] not in choices:
-            raise ConfigError(f"config key {label!r}", got=repr(value), expected=" or ".join(choices))
+            remedy = closest(str(values[name]), choices)
+            raise ConfigError(f"config key {label!r}", got=repr(value), remedy=remedy)
         _check_within(values[name], known[name].metadata.get("within"), label)
     return kind(**values)
 
@@ -87,6 +88,7 @@ def _coerce(value, hint, label):
     if origin is tuple:
         fixed = Ellipsis not in parts
         if not isinstance(value, (list, tuple)) or (fixed and len(value) != len(parts)):
+            wrong.remedy = None if fixed else _one_as_list(value, parts[0])
             raise wrong
         return tuple(_coerce(each, parts[at] if fixed else parts[0], label) for at, each in enumerate(value))
     if origin is list:
@@ -102,6 +104,14 @@ def _coerce(value, hint, label):
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise wrong
     return value
+
+
+def _one_as_list(value, hint):
+    """Remedy for a value that stands alone where a list is wanted, if it could be in one."""
+    try:
+        return f"write {toml_value([_coerce(value, hint, '')])}"
+    except ConfigError:
+        return None
 
 
 _WORDS = {float: "number", int: "whole number", str: "text", bool: "true or false", type(None): "none", object: "value"}

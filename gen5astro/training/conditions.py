@@ -16,6 +16,8 @@ __all__ = ["catch_signals", "learning_rate", "make_fabric", "make_optimizer", "r
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 """What cuBLAS must be told to be deterministic."""
 
+_BACKENDS = {"cuda": torch.cuda, "mps": torch.backends.mps}
+
 
 def make_fabric(config):
     """Set up Lightning Fabric, on as many processes as were started or are asked for.
@@ -38,6 +40,9 @@ def make_fabric(config):
     ConfigError
         If there is no such accelerator here, or it cannot compute in this precision.
     """
+    if config.accelerator in _BACKENDS and not _BACKENDS[config.accelerator].is_available():
+        got = f"{config.accelerator!r}, which torch {torch.__version__} does not find on this machine"
+        raise ConfigError("train.accelerator", got=got, remedy="use --set accelerator=auto")
     devices, nodes = _processes(config)
     options = {"devices": devices, "num_nodes": nodes, "strategy": "ddp" if devices * nodes > 1 else "auto"}
     try:

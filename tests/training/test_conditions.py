@@ -137,3 +137,9 @@ def test_the_second_signal_acts_at_once():
 def test_an_accelerator_that_is_not_here_is_named():
     with pytest.raises(ConfigError, match="'abacus'"):
         make_fabric(TrainConfig(accelerator="abacus"))
+
+
+def test_a_gpu_that_is_not_here_is_named(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"train\.accelerator: got 'mps', which torch \S+ does not find"):
+        make_fabric(TrainConfig(accelerator="mps"))
