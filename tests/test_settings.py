@@ -68,7 +68,7 @@ def test_a_setting_is_read_as_the_key_wants_it(setting, read, value):
         ("train.epochs=true", "expected whole number"),
         ("train.view=triple", "(there are: paired, residual, single)"),
         ("train.loss=bcee", "did you mean 'bce'?"),
-        ("train.balance=theta_e", "expected [text, ...]; write [\"theta_e\"]"),
+        ("train.balance=theta_e", 'expected [text, ...]; write ["theta_e"]'),
         ("train.balance=3", "got 3; expected [text, ...]"),
         ("train.epochs=0", "config key 'train.epochs': got 0; expected 1 or more"),
         ("audit.max_reject_fraction=1.5", "expected from 0 to 1"),

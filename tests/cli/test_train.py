@@ -112,7 +112,11 @@ def test_a_blocked_view_ends_with_3_and_says_why(cube, tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [("model_name=resnet19", "did you mean"), ("epoch=3", "did you mean 'epochs'"), ("view=both", "there are: paired, residual, single")],
+    [
+        ("model_name=resnet19", "did you mean"),
+        ("epoch=3", "did you mean 'epochs'"),
+        ("view=both", "there are: paired, residual, single"),
+    ],
 )
 def test_bad_settings_end_with_2_and_one_line(cube, tmp_path, setting, message):
     outcome = _run(cube, "--out", tmp_path / "run", "--set", setting)
