@@ -216,6 +216,8 @@ class TrainingRun:
                 self.average.load_state_dict(checkpoint["average"])
         memory, why = choose_memory(self.config.memory, self.reader, device, processes=self.fabric.world_size)
         self.feed = make_feed(self.reader, memory, device)
+        # Compiles the kernels, which would else look like a loader that is slow in the first epoch.
+        self.feed.reader.read(self.rows["train"][:1], np.ones(1, np.int64))
         self._fwhm = None
         if self.config.augment_fwhm_arcsec:
             widths = torch.from_numpy(pair_fwhm(self.cube)).to(torch.float32)
