@@ -6,7 +6,7 @@
     DIR/clean.parquet     pairs, and DIR/clean/ their audit
     DIR/pedestal.parquet  pairs, and DIR/pedestal/ their audit
     DIR/cube.h5           the training cube of the clean pairs
-    DIR/run/              the trained network
+    DIR/run/              the trained network and its page
     DIR/evaluation/       its evaluation on held-out hosts and on real lens candidates
 """
 
@@ -19,7 +19,7 @@ from gen5astro.evaluation import evaluate
 from gen5astro.inject.blocks import write_pairs
 from gen5astro.inject.hosts import read_hosts
 from gen5astro.io import open_pairs
-from gen5astro.report.folder import write_audit
+from gen5astro.report.folder import write_audit, write_training
 from gen5astro.report.html import write_demo_page, write_evaluation_page
 from gen5astro.report.json import write_json
 from gen5astro.training import train
@@ -41,6 +41,7 @@ _PAGES = (
     ("Clean injection and pedestal side by side", "index.html"),
     ("Audit of the clean injection", "clean/audit.html"),
     ("Audit of the injection with a pedestal", "pedestal/audit.html"),
+    ("Training of the network", "run/training.html"),
     ("Evaluation of the network", "evaluation/evaluation.html"),
 )
 
@@ -88,6 +89,7 @@ def run_demo(out, *, n, seed, config, threads, stage, say):
         )
     with stage("training", None) as advance:
         training = train(cube, out / "run", config=config, force=True, threads=threads, advance=advance, say=say)
+    write_training(training, out / "run")
     with stage("evaluating", None) as advance:
         evaluation = _evaluate(out, cube, config, threads, advance)
     told = [audits[name]["gates"]["core_leakage"]["status"] for name in FAULTS]

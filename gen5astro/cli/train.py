@@ -50,6 +50,7 @@ def command(cube, out, resume, seeds, override_gate, print_config, benchmark, co
 
 
 def _train_one(cube, out, config, choices, *, quiet, as_json):
+    from gen5astro.report.folder import write_training
     from gen5astro.report.terminal import print_training
     from gen5astro.training import TrainingRun
 
@@ -57,14 +58,13 @@ def _train_one(cube, out, config, choices, *, quiet, as_json):
     with progress("training, pairs", run.n_pairs, quiet=quiet or not run.is_first) as advance:
         summary = run.fit(**_shown(advance, quiet))
     if run.is_first:
-        _write_record(summary, out)
+        write_training(summary, out)
         show(summary, print_training, as_json=as_json, quiet=quiet)
         say(f"open {out / 'training.html'}; next: gen5astro evaluate {out} {cube} --out evaluation", quiet=quiet)
 
 
 def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):
-    from gen5astro.report.html import write_committee_page
-    from gen5astro.report.json import write_json
+    from gen5astro.report.folder import write_committee
     from gen5astro.report.terminal import print_committee
     from gen5astro.training import train_committee
 
@@ -82,10 +82,7 @@ def _train_many(cube, out, config, choices, seeds, *, quiet, as_json):
         summary = train_committee(cube, out, config=config, n_seeds=seeds, begin=begin, **choices)
     if not is_first:
         return
-    for member in summary["members"]:
-        _write_record(member, Path(member["run"]))
-    write_json(summary, out / "committee.json")
-    write_committee_page(summary, out / "committee.html")
+    write_committee(summary, out)
     show(summary, print_committee, as_json=as_json, quiet=quiet)
     say(f"open {out / 'committee.html'}; next: gen5astro evaluate {out} {cube} --out evaluation", quiet=quiet)
 
@@ -97,14 +94,6 @@ def _shown(advance, quiet):
         "say": lambda line: say(line, quiet=quiet),
         "note": lambda words: advance(0, note=words),
     }
-
-
-def _write_record(summary, out):
-    from gen5astro.report.html import write_training_page
-    from gen5astro.report.json import write_json
-
-    write_json(summary, out / "training.json")
-    write_training_page(summary, out / "training.html")
 
 
 def _benchmark(cube, config, choices):

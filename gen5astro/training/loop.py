@@ -177,7 +177,7 @@ class TrainingRun:
                 self._train_epoch(advance, note, stopped)
                 if self._stops(stopped):
                     self._save(best=False)
-                    say(f"stopped in epoch {self.epoch + 1}; nothing is lost: the same command with --resume goes on")
+                    say(f"stopped in epoch {self.epoch + 1}; nothing is lost: gen5astro train --resume goes on")
                     raise KeyboardInterrupt
                 self._finish_epoch()
                 shown = self.plans.pairs_before(self.epoch)

@@ -8,6 +8,7 @@ tensorboard     the same, where TensorBoard is installed
 metrics.png     the curves
 last.ckpt       where the run stands: ``--resume`` goes on from it
 best.ckpt       the network of the best epoch (`gen5astro.training.validate.merit`)
+training.html   the page of a run that has ended, and ``training.json`` its record
 =============== ====================================================================================================
 """
 
@@ -43,6 +44,8 @@ class RunFolder:
         self.last = self.path / "last.ckpt"
         self.best = self.path / "best.ckpt"
         self.curves = self.path / "metrics.png"
+        self.page = self.path / "training.html"
+        self.record = self.path / "training.json"
 
     def begin(self, *, force=False):
         """Make the folder for a new run; an old run in it is removed where `force` allows it.
@@ -62,7 +65,8 @@ class RunFolder:
         if not force:
             self.require_empty("run")
         self.path.mkdir(parents=True, exist_ok=True)
-        for old in (self.config, self.metrics, self.table, self.last, self.best, self.curves):
+        old_run = (self.config, self.metrics, self.table, self.last, self.best, self.curves, self.page, self.record)
+        for old in old_run:
             old.unlink(missing_ok=True)
         shutil.rmtree(self.events, ignore_errors=True)
 

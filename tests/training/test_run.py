@@ -26,7 +26,8 @@ def test_a_setting_is_asked_for_only_where_it_is_no_default():
 def test_a_folder_with_files_is_not_overwritten_unless_forced(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.begin()
-    folder.last.write_text("old")
+    for old in (folder.last, folder.page, folder.record):
+        old.write_text("old")
     (folder.path / "notes.txt").write_text("mine")
     with pytest.raises(ExistsError, match="--resume"):
         folder.begin()
