@@ -51,11 +51,11 @@ def from_dict(record, kind=Config, *, where=""):
                 raise ConfigError(f"config key {label!r}", got=repr(value), expected="a section")
             values[name] = from_dict(value, hints[name], where=f"{label}.")
             continue
-        values[name] = _coerce(value, hints[name], label)
         choices = known[name].metadata.get("choices")
-        if choices and values[name] not in choices:
-            remedy = closest(str(values[name]), choices)
+        if choices and value not in choices:
+            remedy = closest(str(value), choices)
             raise ConfigError(f"config key {label!r}", got=repr(value), remedy=remedy)
+        values[name] = _coerce(value, hints[name], label)
         _check_within(values[name], known[name].metadata.get("within"), label)
     return kind(**values)
 

@@ -1,4 +1,4 @@
-"""Search for settings that find more lenses at a fixed false-positive rate: python scripts/sweep_example.py CUBE OUT"""
+"""Search for settings that find more lenses: python scripts/sweep_example.py CUBE OUT"""
 
 import dataclasses
 import sys
@@ -10,7 +10,7 @@ from gen5astro.training import train
 
 
 def objective(trial, cube, out, fixed):
-    """Completeness at the validation's false-positive rate, of the best epoch."""
+    """Completeness at the validation's false-positive rate, of the best epoch; its AUC where hosts are too few."""
     drawn = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.3, log=True),
@@ -19,7 +19,8 @@ def objective(trial, cube, out, fixed):
     }
     settings = dataclasses.replace(Config().train, **fixed, **drawn)
     summary = train(cube, f"{out}/trial-{trial.number}", config=Config(train=settings))
-    return summary["best"]["val_completeness"]
+    best = summary["best"]
+    return best["val_auc"] if best["val_completeness"] is None else best["val_completeness"]
 
 
 def search(cube, out, *, n_trials, seed=0, **fixed):
@@ -37,4 +38,4 @@ def search(cube, out, *, n_trials, seed=0, **fixed):
 
 if __name__ == "__main__":
     found = search(*sys.argv[1:3], n_trials=20, epochs=5, width=16)
-    print(f"completeness {found.best_value:.3f} with {found.best_params}")
+    print(f"{found.best_value:.3f} with {found.best_params}")

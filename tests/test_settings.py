@@ -68,6 +68,7 @@ def test_a_setting_is_read_as_the_key_wants_it(setting, read, value):
         ("train.epochs=true", "expected whole number"),
         ("train.view=triple", "(there are: paired, residual, single)"),
         ("train.loss=bcee", "did you mean 'bce'?"),
+        ("train.precision=16", "got 16; there are: 32-true, bf16-mixed"),
         ("train.balance=theta_e", 'expected [text, ...]; write ["theta_e"]'),
         ("train.balance=3", "got 3; expected [text, ...]"),
         ("train.epochs=0", "config key 'train.epochs': got 0; expected 1 or more"),

@@ -214,7 +214,7 @@ def write_training_page(record, path):
     ]
     probes = {name: name.removeprefix("watch: ") for row in watched for name in row}
     curves = [
-        plots.training_curve(rows, {"train_loss": "training", "val_loss": "validation"}, "loss", name="loss"),
+        plots.training_curve(rows, _losses(record.get("config") or {}), "loss", name="loss"),
         plots.training_curve(rows, {"val_auc": "validation AUC"}, "validation AUC", name="auc"),
         plots.training_curve(rows, {"val_completeness": "completeness"}, "validation completeness", name="found"),
         plots.training_curve(beside, probes, "change / tolerated change", name="watch", limits=(-1, 1)),
@@ -224,6 +224,14 @@ def write_training_page(record, path):
     best = record.get("best") or (epochs[-1] if epochs else {})
     context = {"record": record, "rows": rows, "columns": columns, "watch": best.get("watch", ())}
     _write("training.html.j2", path, plots=[each for each in curves if each], **context)
+
+
+def _losses(config):
+    """What is trained on may have terms that validation, which compares networks, has not."""
+    terms = [config.get("loss", "loss")]
+    if config.get("pair_loss", "none") != "none":
+        terms.append(f"{config['pair_weight']:g} {config['pair_loss']}")
+    return {"train_loss": f"training ({' + '.join(terms)})", "val_loss": "validation (cross-entropy)"}
 
 
 def _in_units_of_the_tolerance(probe):

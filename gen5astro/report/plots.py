@@ -224,6 +224,8 @@ def roc(record, *, name="roc"):
     fpr, tpr = floats(curve["fpr"]), floats(curve["tpr"])
     positive = fpr[fpr > 0]
     smallest = positive.min() if len(positive) else 0.1
+    # Ctrls of one host differ by rounding at most: nothing is known of rates below a host's share.
+    smallest = max(smallest, 1 / (record.get("counts") or {}).get("hosts", np.inf))
     with new_figure(300) as (figure, axes):
         even = np.geomspace(smallest / 2, 1, 100)
         axes.plot(even, even, color=RULE, lw=1.2)

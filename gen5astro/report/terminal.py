@@ -1,5 +1,7 @@
 """Records as tables in the terminal; they read as well without color and at a width of 80."""
 
+from collections import Counter
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -109,10 +111,15 @@ def print_evaluation(record, *, console=None):
     if record.get("candidates"):
         table = _table("Real candidates", "name", ("score", "right"), ("above ctrls", "right"))
         for each in record["candidates"]:
-            share = number(each.get("percentile_among_ctrl"), places=1)
-            _add(table, each["name"], number(each.get("score"), places=3), f"{share} %")
-        console.print(table)
+            if each.get("score") is not None:
+                share = number(each["percentile_among_ctrl"], places=1)
+                _add(table, each["name"], number(each["score"], places=3), f"{share} %")
+        if table.row_count:
+            console.print(table)
+        for why, n in Counter(each.get("note") for each in record["candidates"] if each.get("score") is None).items():
+            console.print(Text(f"{n} real candidates are not scored: {why}"))
     console.print(_counts(record.get("counts", {})))
+    _print_warnings(record, console)
 
 
 def print_committee(summary, *, console=None):
@@ -133,8 +140,7 @@ def print_committee(summary, *, console=None):
         values = (found["mean"], found["std"], *found["values"])
         _add(table, name.replace("_", " "), *(number(each, places=4) for each in values))
     console.print(table)
-    for warning in summary["members"][0]["warnings"]:
-        console.print(Text(f"Warning: {warning}", style="yellow"))
+    _print_warnings(summary["members"][0], console)
 
 
 def print_selftest(record, *, console=None):
@@ -202,18 +208,24 @@ def print_training(summary, *, console=None):
     Parameters
     ----------
     summary : dict
-        Its single values are printed, a line each, and the last row of its ``history``.
+        Its single values are printed, a line each, and those of its ``best`` epoch.
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
     console = console or open_console()
     table = _table("Training", "what", ("value", "right"))
-    last = (summary.get("history") or [{}])[-1]
-    for key, value in {**summary, **last}.items():
-        if isinstance(value, (str, int, float)):
+    history = summary.get("history") or [{}]
+    best = dict(summary.get("best") or history[-1])
+    epoch = {"best epoch": f"{best.pop('epoch')} of {len(history)}"} if "epoch" in best else {}
+    for key, value in {**summary, **epoch, **best}.items():
+        if isinstance(value, (str, int, float)) and key != "schema":
             _add(table, key.replace("_", " "), number(value))
     console.print(table)
-    for warning in summary.get("warnings") or ():
+    _print_warnings(summary, console)
+
+
+def _print_warnings(record, console):
+    for warning in record.get("warnings") or ():
         console.print(Text(f"Warning: {warning}", style="yellow"))
 
 

@@ -75,10 +75,14 @@ def checkpoint_file(path):
         If there is none.
     """
     path = Path(path)
+    remedy = None
     if path.is_dir():
+        begun = any(path.glob("config.toml")) or any(path.glob("seed-*/config.toml"))
+        remedy = "it was begun and has not come so far: go on with gen5astro train --resume" if begun else None
         path = path / "best.ckpt"
     if not path.is_file():
-        raise MissingFileError(f"checkpoint {path}", got="no such file", expected="a run of gen5astro train")
+        expected = "a run of gen5astro train"
+        raise MissingFileError(f"checkpoint {path}", got="no such file", expected=expected, remedy=remedy)
     return path
 
 
@@ -109,10 +113,12 @@ def load_checkpoint(path):
         _check_sums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        others = [name for name in ("best.ckpt", "last.ckpt") if name != path.name and (path.parent / name).is_file()]
         raise FormatError(
             f"checkpoint {path}",
             got=_what_it_is(path),
             expected="best.ckpt or last.ckpt of a run of gen5astro train, or the folder of the run",
+            remedy=f"{others[0]} beside it may be whole; to train again, use --force" if others else None,
         ) from error
     schema = checkpoint.get("schema") if isinstance(checkpoint, dict) else None
     if schema != SCHEMA:

@@ -4,6 +4,7 @@ Its folder holds a run of each member, and ``best.ckpt`` with the networks of th
 deployed as that of one network is: its logit is the mean of theirs.
 """
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,7 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
     config : Config
         As of `gen5astro.training.train`; ``train.seed`` is that of the first member, the others follow it.
     n_seeds : int
-        How many.
+        How many; with ``resume``, more than there are add members.
     begin : callable, optional
         Called with each run before it is trained; returns the keywords of `TrainingRun.fit`.
     **options
@@ -46,7 +47,7 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
     Raises
     ------
     ConfigError
-        If there is no member.
+        If there is no member, or fewer than a run to go on with has.
     ExistsError
         If the folder holds a run of its own, or files and neither `resume` nor `force` is given.
     """
@@ -58,9 +59,13 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
         raise ExistsError(f"committee {out}", got=got, expected="one for all members", remedy=remedy)
     if not (options.get("resume") or options.get("force")):
         folder.require_empty("committee")
+    places = {seed: folder.path / f"seed-{seed}" for seed in range(config.train.seed, config.train.seed + n_seeds)}
+    others = [each for each in folder.members if each.path not in places.values()]
+    if others and not options.get("force"):
+        got = f"{n_seeds} from seed {config.train.seed} on, and a member {others[0].path.name} that is none of them"
+        raise ConfigError("--seeds", got=got, remedy="name all that there are, and more to add some")
     members, is_first = [], True
-    for seed in range(config.train.seed, config.train.seed + n_seeds):
-        place = folder.path / f"seed-{seed}"
+    for seed, place in places.items():
         own = replace(config, train=replace(config.train, seed=seed))
         again = {**options, "resume": options.get("resume", False) and (place / "config.toml").is_file()}
         run = TrainingRun(cube_path, place, config=own, **again)
@@ -70,6 +75,10 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
             folder.best.unlink(missing_ok=True)
         members.append(run.fit(**(begin(run) if begin else {})))
     if is_first:
+        for each in others:
+            each.remove()
+            with contextlib.suppress(OSError):  # files that are none of ours
+                each.path.rmdir()
         save_checkpoint(_joined([load_checkpoint(each["run"]) for each in members]), folder.best)
     return {
         "schema": SCHEMA,

@@ -44,7 +44,7 @@ from gen5astro.training.record import describe_epoch, describe_network, describe
 from gen5astro.training.run import RunFolder, agreed
 from gen5astro.training.score import score_pairs
 from gen5astro.training.sync_norm import convert
-from gen5astro.training.validate import judge_scores, merit
+from gen5astro.training.validate import judge_scores, merit, validation_notes
 from gen5astro.training.views import VIEWS, check_view
 from gen5astro.training.watch import watch_shortcuts
 
@@ -77,10 +77,14 @@ class TrainingRun:
     ----------
     n_pairs : int
         Pairs that the whole run shows.
+    counts : dict of int
+        Pairs, and hosts, to train on and to validate on.
     is_first : bool
         Whether this is the process, of several, that writes and speaks.
     warnings : list of str
         What the user should know of the cube.
+    notes : list of str
+        What the user should know of the run.
     """
 
     def __init__(self, cube_path, out, *, config, resume=False, force=False, override_gate=None, threads=None):
@@ -99,6 +103,10 @@ class TrainingRun:
         if not len(self.rows["val"]):
             self.warnings.append(f"cube {cube_path} has no validation pairs: the last epoch counts as the best")
         self.plans = EpochPlans(self.cube, self.rows["train"], self.config)
+        self.counts = {name: len(rows) for name, rows in self.rows.items()}
+        self.counts |= {f"{name}_hosts": len(np.unique(self.cube.group[rows])) for name, rows in self.rows.items()}
+        more = validation_notes(self.config.val_false_positive_rate, self.counts["val_hosts"])
+        self.notes = [*self.plans.notes, *more]
         self.reader = PairReader(self.cube, self.view, extras=self.plans.extras)
         self.n_pairs = self.plans.n_pairs
         config_of_model = replace(self.config, pretrained=False) if resume else self.config
@@ -163,7 +171,7 @@ class TrainingRun:
             If the loss is no longer a number.
         """
         advance, say, note = (each if each and self.is_first else _ignore for each in (advance, say, note))
-        for line in (*(f"warning: {each}" for each in self.warnings), *self.plans.notes):
+        for line in (*(f"warning: {each}" for each in self.warnings), *self.notes):
             say(line)
         with self.prepared() as where, catch_signals() as stopped:
             say(where)
@@ -171,6 +179,8 @@ class TrainingRun:
                 self.folder.write_history(self.history)
             elif not self.step:
                 self._save(best=False)
+            if self.epoch == self.config.epochs:
+                say("the run had ended: nothing is left to do")
             before, begin = self.plans.pairs_before(self.epoch) + self.n_seen, time.monotonic()
             advance(DoneBefore(before))
             while self.epoch < self.config.epochs and not self._has_settled():
@@ -184,7 +194,7 @@ class TrainingRun:
                 pace = (time.monotonic() - begin) / (shown - before) if shown > before else 0.0
                 seconds_left = pace * (self.n_pairs - shown)
                 say(describe_epoch(self.history[-1], self.config.epochs, seconds_left=seconds_left))
-            if self._has_settled():
+            if self._has_settled() and self.epoch < self.config.epochs:
                 say(f"stopped early: no better epoch in {self.config.patience}")
         return self.summary()
 
@@ -348,9 +358,11 @@ class TrainingRun:
         rank, n_processes = self.fabric.global_rank, self.fabric.world_size
         own = score_pairs(network, self.reader, rows[rank::n_processes], **options)
         logits, _ = gather_rows(torch.from_numpy(own).to(self.fabric.device))
-        numbers = judge_scores(logits.cpu().numpy(), rate=self.config.val_false_positive_rate)
+        group = self.cube.group[rows]
+        groups = np.concatenate([group[each::n_processes] for each in range(n_processes)])
+        numbers = judge_scores(logits.cpu().numpy(), groups, rate=self.config.val_false_positive_rate)
         # The same pairs in every epoch, and of every host: intervals are as narrow as hosts are many.
-        chosen = sample_hosts(self.cube.group[rows], self.config.watch_pairs, np.random.default_rng(0))
+        chosen = sample_hosts(group, self.config.watch_pairs, np.random.default_rng(0))
         tried = rows[chosen]
         watch = watch_shortcuts(network, self.reader, self.cube, tried, **options) if len(tried) else []
         return {**numbers, "watch": watch}

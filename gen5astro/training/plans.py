@@ -41,6 +41,10 @@ class EpochPlans:
         self.extras = None if config.extra_negatives is None else ExtraNegatives(config.extra_negatives, cube)
         self.policy = PairPolicy(cube, rows, config)
         self.notes = [*self.policy.notes, *(self.extras.notes if self.extras else ()), *size_notes(config)]
+        if max(self._steps) == 1:
+            self.notes.append(
+                f"batch_size {config.batch_size}: an epoch of {max(self._shown):,} pairs is a single step"
+            )
 
     @cached_property
     def _shown(self):

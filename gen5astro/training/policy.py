@@ -302,6 +302,9 @@ class PairPolicy:
         for kind, policy in self._active.items():
             strength = self.strengths[kind]
             yield f"{kind}_policy {policy}: {kind} is {strength.source}"
+            threshold = self._policy(kind)[1]
+            if below := np.count_nonzero(strength.value < threshold) if policy == "exclude" else 0:
+                yield f"{kind}_policy exclude: {_pairs(below)} of {len(self._groups):,} below {threshold:g}: not shown"
             if (unknown := np.isnan(strength.value)).any():
                 yield f"{kind}_policy {policy}: {kind} of {_pairs(unknown)} is unknown: not shown"
         if self.strata is None:

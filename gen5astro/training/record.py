@@ -38,8 +38,12 @@ def describe_epoch(record, epochs, *, seconds_left=0.0):
     """
     line = f"epoch {record['epoch']} of {epochs}: loss {record['train_loss']:.4f}"
     if record["val_loss"] is not None:
-        line += f", validation loss {record['val_loss']:.4f}, AUC {record['val_auc']:.3f}, completeness "
-        line += f"{record['val_completeness']:.3f} at a false-positive rate of {record['val_false_positive_rate']:.2g}"
+        line += f", validation cross-entropy {record['val_loss']:.4f}"
+    if record["val_auc"] is not None:
+        line += f", AUC {record['val_auc']:.3f}"
+    if record["val_completeness"] is not None:
+        line += f", completeness {record['val_completeness']:.3f}"
+        line += f" at a false-positive rate of {record['val_false_positive_rate']:.2g}"
     if record["images_per_s"] is not None:
         line += f"; {describe_pace(record['images_per_s'], record['loader_share'])}"
     if seconds_left:
@@ -144,13 +148,13 @@ def summarize_run(run):
         "cube": {"path": str(run.cube.path), **describe_cube(run.cube)},
         "audit_status": (run.cube.audit or {}).get("status"),
         "config": as_dict(run.config),
-        "counts": {name: len(rows) for name, rows in run.rows.items()},
+        "counts": run.counts,
         "history": run.history,
         "best": best,
         "shown": run.plans.record(),
         "prior": _prior(run.config),
         "warnings": run.warnings,
-        "notes": run.plans.notes,
+        "notes": run.notes,
         "override_gate": run.override_gate,
         "seeds": {"train": run.config.seed, "split": run.cube.config.build.split_seed},
         "provenance": {

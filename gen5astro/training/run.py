@@ -47,6 +47,11 @@ class RunFolder:
         self.page = self.path / "training.html"
         self.record = self.path / "training.json"
 
+    @property
+    def members(self):
+        """Folders of the runs of a committee, if it is that of one, by name: list of RunFolder."""
+        return [RunFolder(each.parent) for each in sorted(self.path.glob("seed-*/config.toml"))]
+
     def begin(self, *, force=False):
         """Make the folder for a new run; an old run in it is removed where `force` allows it.
 
@@ -58,17 +63,34 @@ class RunFolder:
         Raises
         ------
         ExistsError
-            If the folder holds files and `force` is not given, or is no folder.
+            If the folder holds files and `force` is not given, is that of a committee, or is no folder.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ExistsError(f"run {self.path}", got="a file", expected="a folder")
         if not force:
             self.require_empty("run")
+        self.refuse_committee()
         self.path.mkdir(parents=True, exist_ok=True)
+        self.remove()
+
+    def remove(self):
+        """Remove the files of a run, and no other."""
         old_run = (self.config, self.metrics, self.table, self.last, self.best, self.curves, self.page, self.record)
         for old in old_run:
             old.unlink(missing_ok=True)
         shutil.rmtree(self.events, ignore_errors=True)
+
+    def refuse_committee(self):
+        """Refuse the folder of a committee, for one run.
+
+        Raises
+        ------
+        ExistsError
+            If it is one.
+        """
+        if self.members:
+            remedy = f"give --seeds {len(self.members)} as well, or choose another --out"
+            raise ExistsError(f"run {self.path}", got="the folder of a committee", remedy=remedy)
 
     def require_empty(self, what):
         """Refuse a folder with files in it.
@@ -99,7 +121,10 @@ class RunFolder:
         ------
         MissingFileError
             If no run was begun there.
+        ExistsError
+            If it is the folder of a committee.
         """
+        self.refuse_committee()
         if not self.config.is_file():
             got = "no config.toml in it" if self.path.is_dir() else "no such folder"
             raise MissingFileError(f"run {self.path}", got=got, remedy="begin it without --resume")

@@ -4,47 +4,98 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gen5astro.kernels.rank import auc
-from gen5astro.metrics import completeness_at
+from gen5astro.metrics import auc_of_pairs, completeness_at
 
-__all__ = ["MIN_FALSE_POSITIVES", "judge_scores", "merit"]
+__all__ = ["MIN_FALSE_POSITIVES", "judge_scores", "merit", "stated_rate", "validation_notes"]
 
 MIN_FALSE_POSITIVES = 10
-"""False positives that a rate must leave; with fewer negatives than that takes, the rate is raised and stated."""
+"""Hosts that a rate must leave as false positives; with fewer hosts than that takes, the rate is raised and stated."""
+_HIGHEST_RATE = 0.5
+"""Of what more would let pass, nobody speaks as of a search."""
 
 _NOTHING = ("val_loss", "val_auc", "val_completeness", "val_false_positive_rate")
 
 
-def judge_scores(logits, *, rate):
+def judge_scores(logits, groups, *, rate):
     """Judge the scores of pairs.
 
     Parameters
     ----------
     logits : float64 array, (n, 2)
         Of stamp and ctrl.
+    groups : int64 array, (n,)
+        Host of each pair: however many arcs it was given, its ctrl is one negative.
     rate : float
         False-positive rate at which completeness is asked for.
 
     Returns
     -------
     numbers : dict
-        ``val_loss`` (binary cross-entropy), ``val_auc``, ``val_completeness`` (share of stamps above the lowest
-        threshold that no more than the rate of the ctrls exceeds) and ``val_false_positive_rate`` (the rate, raised
-        where it would leave fewer than `MIN_FALSE_POSITIVES` ctrls); None without pairs.
+        ``val_loss`` (binary cross-entropy), ``val_auc`` (`~gen5astro.metrics.auc_of_pairs`: against the ctrls of other
+        hosts; None of one host), ``val_false_positive_rate`` (`stated_rate`) and ``val_completeness`` (share of stamps
+        above the lowest threshold that no more than this rate of the ctrls exceeds; None where no rate can be stated).
+        All are None without pairs.
     """
     if not len(logits):
         return dict.fromkeys(_NOTHING)
     labels = np.tile([1, 0], (len(logits), 1))
     loss = binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(labels).double())
-    rate = min(max(rate, MIN_FALSE_POSITIVES / len(logits)), 1.0)
-    alone = np.zeros(len(logits), np.int64)
-    completeness = completeness_at([rate], logits[:, 0], logits[:, 1], alone, np.ones((1, 1)))
-    numbers = loss.item(), auc(logits.ravel(), labels.ravel()), float(completeness[0, 0]), rate
-    return dict(zip(_NOTHING, numbers, strict=True))
+    names, groups = np.unique(groups, return_inverse=True)
+    each_once = np.ones((1, len(names)), np.int32)
+    rate = stated_rate(rate, len(names))
+    area = float(auc_of_pairs(*logits.T, groups, each_once)[0])
+    found = None if rate is None else float(completeness_at([rate], *logits.T, groups, each_once)[0, 0])
+    return dict(zip(_NOTHING, (loss.item(), area if np.isfinite(area) else None, found, rate), strict=True))
+
+
+def stated_rate(rate, n_hosts):
+    """Raise a false-positive rate to one that the hosts can show.
+
+    Parameters
+    ----------
+    rate : float
+        As asked for.
+    n_hosts : int
+        Hosts with a ctrl.
+
+    Returns
+    -------
+    rate : float or None
+        At which `MIN_FALSE_POSITIVES` of them are false positives, or more; None if that were more than half of them.
+    """
+    raised = max(rate, MIN_FALSE_POSITIVES / max(n_hosts, 1))
+    return raised if raised <= max(rate, _HIGHEST_RATE) else None
+
+
+def validation_notes(rate, n_hosts):
+    """Say where validation cannot state what was asked of it.
+
+    Parameters
+    ----------
+    rate : float
+        The rate asked for.
+    n_hosts : int
+        Hosts of the validation split.
+
+    Returns
+    -------
+    notes : list of str
+        For the user.
+    """
+    stated = stated_rate(rate, n_hosts)
+    if not n_hosts or stated == rate:
+        return []
+    has = f"validation has {n_hosts} host{'s' if n_hosts > 1 else ''}"
+    if stated is None:
+        needed = round(MIN_FALSE_POSITIVES / _HIGHEST_RATE)
+        return [f"{has}: too few to state a completeness ({needed} needed), so the AUC decides which epoch is best"]
+    return [f"{has}: completeness is stated at a false-positive rate of {stated:.2g}, not {rate:g}"]
 
 
 def merit(record):
     """Rank an epoch: by completeness at the fixed rate, then by AUC, then by loss, then the later one.
+
+    What could not be stated of one epoch could be of none.
 
     Parameters
     ----------
@@ -56,6 +107,5 @@ def merit(record):
     merit : tuple of float
         The greater, the better.
     """
-    if record["val_auc"] is None:
-        return 0.0, 0.0, 0.0, record["epoch"]
-    return record["val_completeness"], record["val_auc"], -record["val_loss"], record["epoch"]
+    loss = record["val_loss"]
+    return record["val_completeness"] or 0.0, record["val_auc"] or 0.0, -loss if loss else 0.0, record["epoch"]

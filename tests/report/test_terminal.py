@@ -63,8 +63,22 @@ def test_an_evaluation_shows_intervals_and_refusals(console):
         assert word in text
 
 
-def test_a_training_run_shows_its_last_epoch(console):
-    print_training(make_training(), console=console)
+def test_an_evaluation_says_what_to_be_wary_of_and_why_a_candidate_has_no_score(console):
+    unscored = [{"name": name, "score": None, "note": "no band i"} for name in ("one", "two")]
+    record = make_evaluation() | {"candidates": unscored, "warnings": ["trained in spite of it"]}
+    print_evaluation(record, console=console)
+    text = _printed(console)
+    assert "2 real candidates are not scored: no band i" in text
+    assert "Warning: trained in spite of it" in text
+
+
+def test_a_training_run_shows_its_best_epoch(console):
+    record = make_training()
+    print_training(record | {"best": record["history"][3]}, console=console)
+    text = _printed(console)
+    assert "4 of 8" in text
+    assert "0.8096" in text
+    print_training(record, console=console)
     text = _printed(console)
     assert "val auc" in text
     assert "0.8662" in text

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gen5astro.config import Config, TrainConfig
-from gen5astro.errors import ConfigError, Gen5Error
+from gen5astro.errors import ConfigError, ExistsError, Gen5Error
+from gen5astro.evaluation import evaluate
 from gen5astro.inference import open_finder
 from gen5astro.io.hdf5 import Cube
 from gen5astro.training import TrainingRun, measure_speed, train, train_committee
@@ -19,7 +20,7 @@ from gen5astro.training.dataset import plan_epoch
 from gen5astro.training.feed import READERS, DeviceFeed, Feed, choose_memory, make_feed
 from gen5astro.training.plans import share_of
 from gen5astro.training.reader import PairReader
-from gen5astro.training.validate import MIN_FALSE_POSITIVES, judge_scores, merit
+from gen5astro.training.validate import MIN_FALSE_POSITIVES, judge_scores, merit, validation_notes
 from gen5astro.training.views import VIEWS
 from tests.training.cubes import make_audit, make_cube
 
@@ -121,6 +122,10 @@ def test_a_run_that_gets_no_better_ends_early(cube, tmp_path):
     best = max(summary["history"], key=merit)["epoch"]
     assert len(summary["history"]) == best + 2 < 9
     assert lines[-1] == "stopped early: no better epoch in 2"
+    # An end that was due is none that came early.
+    due = replace(config, train=replace(config.train, epochs=best + 2))
+    train(cube, tmp_path / "due", config=due, threads=1, say=lines.append)
+    assert lines[-1].startswith(f"epoch {best + 2} of {best + 2}")
 
 
 def test_an_override_is_in_the_metrics_the_checkpoint_and_the_record(cube, tmp_path):
@@ -130,6 +135,11 @@ def test_an_override_is_in_the_metrics_the_checkpoint_and_the_record(cube, tmp_p
     assert load_checkpoint(tmp_path / "run")["override_gate"] == "a comparison"
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [each["override_gate"] for each in rows] == ["a comparison"]
+    record = evaluate(tmp_path / "run", blocked, config=Config())
+    assert "a comparison" in record["warnings"][-1]
+    assert {each["note"] for each in record["candidates"]} == {
+        "view 'paired' needs a ctrl, which no image of the sky has"
+    }
 
 
 def test_a_committee_differs_in_its_seeds_and_goes_on_where_it_was(cube, tmp_path):
@@ -150,6 +160,22 @@ def test_a_committee_differs_in_its_seeds_and_goes_on_where_it_was(cube, tmp_pat
     np.testing.assert_allclose(one, np.mean(each, axis=0), rtol=1e-5)
     with pytest.raises(ConfigError, match="1 or more"):
         train_committee(cube, tmp_path / "none", config=settings(), n_seeds=0)
+
+
+def test_a_committee_loses_no_member_unless_it_is_made_anew(cube, tmp_path):
+    out = tmp_path / "all"
+    train_committee(cube, out, config=settings(), n_seeds=2, threads=1)
+    before = (out / "best.ckpt").read_bytes()
+    with pytest.raises(ConfigError, match=r"--seeds: got 1 from seed 0 on, and a member seed-1 that is none of them"):
+        train_committee(cube, out, config=settings(), n_seeds=1, threads=1, resume=True)
+    for how in ({"force": True}, {"resume": True}):
+        with pytest.raises(ExistsError, match="got the folder of a committee; give --seeds 2 as well"):
+            train(cube, out, config=settings(), threads=1, **how)
+    assert (out / "best.ckpt").read_bytes() == before
+    (out / "seed-1" / "notes.txt").write_text("mine")
+    train_committee(cube, out, config=settings(), n_seeds=1, threads=1, force=True)
+    assert len(load_checkpoint(out)["members"]) == 1
+    assert [each.name for each in (out / "seed-1").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("form", ["float32", "float16", "int16"])
@@ -229,13 +255,38 @@ def test_the_shares_of_processes_are_the_batch_and_their_mean_loss_is_its(n, com
 def test_validation_is_judged_by_what_a_search_can_afford():
     rng = np.random.default_rng(0)
     logits = rng.normal((2.0, 0.0), size=(2000, 2))
-    found = judge_scores(logits, rate=0.01)
+    hosts = np.arange(2000)
+    found = judge_scores(logits, hosts, rate=0.01)
     threshold = np.sort(logits[:, 1])[::-1][20]
     assert found["val_completeness"] == pytest.approx(np.mean(logits[:, 0] > threshold), abs=1e-9)
     assert found["val_false_positive_rate"] == 0.01
-    assert judge_scores(logits[:100], rate=0.01)["val_false_positive_rate"] == MIN_FALSE_POSITIVES / 100
-    assert judge_scores(logits[:4], rate=0.01)["val_false_positive_rate"] == 1.0
-    assert set(judge_scores(logits[:0], rate=0.01).values()) == {None}
+    assert judge_scores(logits[:100], hosts[:100], rate=0.01)["val_false_positive_rate"] == MIN_FALSE_POSITIVES / 100
+    assert set(judge_scores(logits[:0], hosts[:0], rate=0.01).values()) == {None}
+    # The ctrl of a host is one negative, however many arcs it was given.
+    logits[:, 1] = logits[hosts % 50, 1]
+    repeated = judge_scores(logits, hosts % 50, rate=0.01)
+    assert repeated["val_false_positive_rate"] == MIN_FALSE_POSITIVES / 50
+    threshold = np.sort(logits[:50, 1])[::-1][10]
+    assert repeated["val_completeness"] == pytest.approx(np.mean(logits[:, 0] > threshold), abs=1e-9)
+    others = (hosts[:, None] - hosts) % 50 != 0
+    above = logits[:, :1] > logits[:, 1]
+    assert repeated["val_auc"] == pytest.approx(above[others].mean(), abs=1e-12)
+
+
+def test_validation_on_few_hosts_states_no_completeness_and_the_auc_decides():
+    logits = np.random.default_rng(0).normal((1.0, 0.0), size=(400, 2))
+    few = judge_scores(logits, np.arange(400) % 19, rate=0.01)
+    assert (few["val_completeness"], few["val_false_positive_rate"]) == (None, None)
+    assert few["val_auc"] is not None
+    better = {**few, "val_auc": few["val_auc"] + 0.01, "val_loss": few["val_loss"] + 1, "epoch": 1}
+    assert merit(better) > merit({**few, "epoch": 2})
+    (note,) = validation_notes(0.01, 19)
+    assert "19 hosts: too few to state a completeness (20 needed)" in note
+    assert "at a false-positive rate of 0.5, not 0.01" in validation_notes(0.01, 20)[0]
+    assert validation_notes(0.01, 1000) == validation_notes(0.01, 0) == []
+    alone = judge_scores(logits, np.zeros(400, np.int64), rate=0.01)
+    assert alone["val_auc"] is None
+    assert alone["val_loss"] == few["val_loss"]
 
 
 def test_the_measure_of_speed_counts_what_it_says(cube, tmp_path):
