@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 
@@ -167,6 +168,16 @@ def test_a_wrong_config_key_is_refused_before_the_command_runs():
     result = run(lambda **_: pytest.fail("ran"), "--set", "fold=3")
     assert result.exit_code == 2
     assert "did you mean 'folds'" in result.stderr
+
+
+@pytest.mark.parametrize(("of_the_user", "becomes"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_do_not_spin_while_they_wait_unless_the_user_says_so(monkeypatch, of_the_user, becomes):
+    # So that the variable is as it was afterwards.
+    monkeypatch.setenv("OMP_WAIT_POLICY", of_the_user or "")
+    if of_the_user is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert CliRunner().invoke(main, ["settings"]).exit_code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == becomes
 
 
 def test_a_caller_may_have_the_errors_themselves():
