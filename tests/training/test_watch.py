@@ -14,6 +14,7 @@ from gen5astro.leakage import sample_hosts
 from gen5astro.training.reader import PairReader
 from gen5astro.training.record import describe_epoch
 from gen5astro.training.score import score_pairs
+from gen5astro.training.validate import judge_scores
 from gen5astro.training.views import VIEWS
 from gen5astro.training.watch import mean_over_hosts, watch_shortcuts
 from tests.sources import MemorySource
@@ -223,7 +224,8 @@ def test_what_cannot_be_judged_does_not_pass(cubes):
 
 
 def test_the_line_of_an_epoch_tells_what_is_read_from_what_misleads():
-    record = {"epoch": 1, "train_loss": 0.5, "val_loss": None, "images_per_s": None}
+    unjudged = judge_scores(np.empty((0, 2)), np.empty(0, np.int64), rate=0.01)
+    record = {"epoch": 1, "train_loss": 0.5, **unjudged, "images_per_s": None}
     names = ("brightness x1.1", "pedestal", "core swap", "faint swap")
     lines = {
         flagged: describe_epoch({**record, "watch": [{"name": each, "flagged": each in flagged} for each in names]}, 3)
