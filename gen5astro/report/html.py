@@ -220,7 +220,7 @@ def write_training_page(record, path):
         plots.training_curve(beside, probes, "change / tolerated change", name="watch", limits=(-1, 1)),
         plots.training_curve(rows, {"images_per_s": "images/s"}, "images / s", name="rate"),
     ]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if value is not None))
     best = record.get("best") or (epochs[-1] if epochs else {})
     context = {"record": record, "rows": rows, "columns": columns, "watch": best.get("watch", ())}
     _write("training.html.j2", path, plots=[each for each in curves if each], **context)

@@ -99,6 +99,8 @@ def check_view(view, audit, *, label, override_gate=None):
         If there is a reason to override where nothing is blocked.
     """
     warnings = _audit_warnings(audit, label)
+    if not view.deployable:
+        warnings.append(f"view {view.name!r} needs a ctrl, which no image of the sky has: predict refuses the network")
     gate = (audit or {}).get("gates", {}).get("six_channel_viability", {})
     status = gate.get("status", "no verdict")
     if view.name != "paired" or status == Status.PASS:
