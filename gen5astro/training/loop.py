@@ -36,7 +36,7 @@ from gen5astro.training.conditions import (
 from gen5astro.training.feed import choose_memory, make_feed
 from gen5astro.training.losses import classification_loss, pair_contrast
 from gen5astro.training.model import build_model, forward_with_embedding
-from gen5astro.training.observing import pair_fwhm
+from gen5astro.training.observing import blur_notes, pair_fwhm
 from gen5astro.training.plans import EpochPlans, share_of
 from gen5astro.training.processes import gather_rows
 from gen5astro.training.reader import PairReader
@@ -105,8 +105,8 @@ class TrainingRun:
         self.plans = EpochPlans(self.cube, self.rows["train"], self.config)
         self.counts = {name: len(rows) for name, rows in self.rows.items()}
         self.counts |= {f"{name}_hosts": len(np.unique(self.cube.group[rows])) for name, rows in self.rows.items()}
-        more = validation_notes(self.config.val_false_positive_rate, self.counts["val_hosts"])
-        self.notes = [*self.plans.notes, *more]
+        self.notes = [*self.plans.notes, *blur_notes(self.cube, self.rows["train"], self.config.augment_fwhm_arcsec)]
+        self.notes += validation_notes(self.config.val_false_positive_rate, self.counts["val_hosts"])
         self.reader = PairReader(self.cube, self.view, extras=self.plans.extras)
         self.n_pairs = self.plans.n_pairs
         config_of_model = replace(self.config, pretrained=False) if resume else self.config

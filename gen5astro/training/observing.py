@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["exposure_noise", "noise_seeds", "pair_fwhm"]
+__all__ = ["blur_notes", "exposure_noise", "noise_seeds", "pair_fwhm"]
 
 _WORD = 0x7E51D0A1
 """Sets these seeds apart from others that are small whole numbers."""
@@ -73,3 +73,25 @@ def pair_fwhm(cube):
         for number, band in enumerate(cube.bands):
             fwhm[:, number] = cube.catalog.get(f"psfsize_{band}", default)
     return np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, np.float32(default))
+
+
+def blur_notes(cube, rows, widest):
+    """Say that a blur has nothing to blur.
+
+    Parameters
+    ----------
+    cube : Cube
+        The open cube.
+    rows : int64 array, (n,)
+        Its rows to train on.
+    widest : float
+        Largest FWHM that an image is blurred to [arcsec]; 0 blurs none.
+
+    Returns
+    -------
+    notes : list of str
+        A sentence, or none.
+    """
+    if not widest or not len(rows) or (narrowest := pair_fwhm(cube)[rows].min()) < widest:
+        return []
+    return [f"augment_fwhm_arcsec {widest:g}: the narrowest PSF has {narrowest:.2f} arcsec, so no image is blurred"]

@@ -11,7 +11,7 @@ __all__ = ["MIN_FALSE_POSITIVES", "judge_scores", "merit", "stated_rate", "valid
 MIN_FALSE_POSITIVES = 10
 """Hosts that a rate must leave as false positives; with fewer hosts than that takes, the rate is raised and stated."""
 _HIGHEST_RATE = 0.5
-"""Of what more would let pass, nobody speaks as of a search."""
+"""A threshold that lets more than this pass tells nothing of a search."""
 
 _NOTHING = ("val_loss", "val_auc", "val_completeness", "val_false_positive_rate")
 

@@ -7,7 +7,7 @@ from scipy.stats import kstest
 
 from gen5astro.config import MeasureConfig
 from gen5astro.io.hdf5 import Cube
-from gen5astro.training.observing import exposure_noise, noise_seeds, pair_fwhm
+from gen5astro.training.observing import blur_notes, exposure_noise, noise_seeds, pair_fwhm
 from tests.training.cubes import make_cube
 
 
@@ -51,3 +51,11 @@ def test_the_width_of_the_psf_is_the_measured_one_or_the_catalog_s_or_the_config
         np.testing.assert_allclose(fwhm[:, [0, 2]], default, rtol=1e-6)
         psfsize[3:6] = default
         np.testing.assert_allclose(fwhm[:, 1], psfsize, rtol=1e-6)
+
+
+def test_a_blur_that_blurs_nothing_is_said_to(tmp_path):
+    cube, default = Cube(make_cube(tmp_path / "cube.h5")), MeasureConfig().psf_fwhm_arcsec
+    rows = np.arange(4)
+    (note,) = blur_notes(cube, rows, default - 0.1)
+    assert f"the narrowest PSF has {default:.2f} arcsec, so no image is blurred" in note
+    assert blur_notes(cube, rows, default + 0.1) == blur_notes(cube, rows, 0.0) == blur_notes(cube, rows[:0], 1.0) == []
