@@ -14,6 +14,7 @@ from gen5astro.config import NormalizerSpec, TrainConfig, as_dict
 from gen5astro.errors import FormatError, MissingFileError, SchemaError
 from gen5astro.settings import from_dict
 from gen5astro.training.model import Committee, build_model
+from gen5astro.training.run import RunFolder
 from gen5astro.training.views import VIEWS
 
 __all__ = [
@@ -77,9 +78,10 @@ def checkpoint_file(path):
     path = Path(path)
     remedy = None
     if path.is_dir():
-        begun = any(path.glob("config.toml")) or any(path.glob("seed-*/config.toml"))
+        run = RunFolder(path)
+        begun = run.config.is_file() or run.members
         remedy = "it was begun and has not come so far: go on with gen5astro train --resume" if begun else None
-        path = path / "best.ckpt"
+        path = run.best
     if not path.is_file():
         expected = "a run of gen5astro train"
         raise MissingFileError(f"checkpoint {path}", got="no such file", expected=expected, remedy=remedy)

@@ -53,17 +53,9 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
     """
     if n_seeds < 1:
         raise ConfigError("--seeds", got=n_seeds, expected="1 or more")
-    folder = RunFolder(out)
-    if folder.config.exists():
-        got, remedy = "the folder of a single run", "choose another --out"
-        raise ExistsError(f"committee {out}", got=got, expected="one for all members", remedy=remedy)
-    if not (options.get("resume") or options.get("force")):
-        folder.require_empty("committee")
-    places = {seed: folder.path / f"seed-{seed}" for seed in range(config.train.seed, config.train.seed + n_seeds)}
-    others = [each for each in folder.members if each.path not in places.values()]
-    if others and not options.get("force"):
-        got = f"{n_seeds} from seed {config.train.seed} on, and a member {others[0].path.name} that is none of them"
-        raise ConfigError("--seeds", got=got, remedy="name all that there are, and more to add some")
+    folder, first = RunFolder(out), config.train.seed
+    places = {seed: folder.path / f"seed-{seed}" for seed in range(first, first + n_seeds)}
+    others = _others(folder, places, options)
     members, is_first = [], True
     for seed, place in places.items():
         own = replace(config, train=replace(config.train, seed=seed))
@@ -86,6 +78,20 @@ def train_committee(cube_path, out, *, config, n_seeds, begin=None, **options):
         "members": members,
         "spread": _spread([each["best"] for each in members]),
     }
+
+
+def _others(folder, places, options):
+    """Members that are there and not asked for; refuses a folder that no such committee may be put into."""
+    if folder.config.exists():
+        got, remedy = "the folder of a single run", "choose another --out"
+        raise ExistsError(f"committee {folder.path}", got=got, expected="one for all members", remedy=remedy)
+    if not (options.get("resume") or options.get("force")):
+        folder.require_empty("committee")
+    others = [each for each in folder.members if each.path not in places.values()]
+    if others and not options.get("force"):
+        got = f"{len(places)} from seed {min(places)} on, and a member {others[0].path.name} that is none of them"
+        raise ConfigError("--seeds", got=got, remedy="name all that there are, and more to add some")
+    return others
 
 
 def _joined(checkpoints):
